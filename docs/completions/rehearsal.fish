@@ -1,0 +1,129 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_rehearsal_global_optspecs
+    string join \n q/quiet v/verbose h/help V/version
+end
+
+function __fish_rehearsal_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_rehearsal_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_rehearsal_using_subcommand
+    set -l cmd (__fish_rehearsal_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c rehearsal -n "__fish_rehearsal_needs_command" -s q -l quiet -d 'Say less: no progress, only the result'
+complete -c rehearsal -n "__fish_rehearsal_needs_command" -s v -l verbose -d 'Say more on standard error; twice for still more'
+complete -c rehearsal -n "__fish_rehearsal_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rehearsal -n "__fish_rehearsal_needs_command" -s V -l version -d 'Print version'
+complete -c rehearsal -n "__fish_rehearsal_needs_command" -f -a "run" -d 'Rehearse a release'
+complete -c rehearsal -n "__fish_rehearsal_needs_command" -f -a "check" -d 'Read a scenario and its SQL, and see whether this machine has all it needs; starts no server'
+complete -c rehearsal -n "__fish_rehearsal_needs_command" -f -a "up" -d 'Bring a scenario\'s nodes up, restore the snapshot, run the setup, and leave them running'
+complete -c rehearsal -n "__fish_rehearsal_needs_command" -f -a "down" -d 'Take a lab down that `up` or `run --keep` left running'
+complete -c rehearsal -n "__fish_rehearsal_needs_command" -f -a "report" -d 'Write any report of a recorded run again, from its event log alone'
+complete -c rehearsal -n "__fish_rehearsal_needs_command" -f -a "diff" -d 'Compare schema and data of two databases'
+complete -c rehearsal -n "__fish_rehearsal_needs_command" -f -a "doctor" -d 'Say what this machine can rehearse, and how to get the rest; starts and makes nothing'
+complete -c rehearsal -n "__fish_rehearsal_needs_command" -f -a "ls" -d 'List the labs on this machine, live and left behind'
+complete -c rehearsal -n "__fish_rehearsal_needs_command" -f -a "clean" -d 'Remove what killed runs left: servers, containers, images, folders'
+complete -c rehearsal -n "__fish_rehearsal_needs_command" -f -a "explain" -d 'Explain a finding: what was seen, what it does, what to do instead'
+complete -c rehearsal -n "__fish_rehearsal_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand run" -l lab -d 'Where the servers run' -r -f -a "native\t'Plain processes of the servers installed here'
+docker\t'Containers'
+auto\t'Docker if an engine answers and an image can be had, else native'"
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand run" -l out -d 'Folder for the run\'s files [default: .rehearsal/runs/ID]' -r -F
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand run" -l format -d 'What standard output carries at the end' -r -f -a "terminal\t''
+json\t''
+markdown\t''
+html\t''
+junit\t''
+events\t'The recorded events, one a line'"
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand run" -l keep -d 'Leave the servers running for a look; `rehearsal down` takes them down'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand run" -l show-values -d 'Let row values and literals of error messages into logs and reports'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand run" -s q -l quiet -d 'Say less: no progress, only the result'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand run" -s v -l verbose -d 'Say more on standard error; twice for still more'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand run" -s V -l version -d 'Print version'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand check" -l lab -r -f -a "native\t'Plain processes of the servers installed here'
+docker\t'Containers'
+auto\t'Docker if an engine answers and an image can be had, else native'"
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand check" -l format -r -f -a "text\t''
+json\t''"
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand check" -s q -l quiet -d 'Say less: no progress, only the result'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand check" -s v -l verbose -d 'Say more on standard error; twice for still more'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand check" -s V -l version -d 'Print version'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand up" -l lab -d 'Where the servers run' -r -f -a "native\t'Plain processes of the servers installed here'
+docker\t'Containers'
+auto\t'Docker if an engine answers and an image can be had, else native'"
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand up" -l format -d 'What standard output carries at the end' -r -f -a "text\t''
+json\t''"
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand up" -s q -l quiet -d 'Say less: no progress, only the result'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand up" -s v -l verbose -d 'Say more on standard error; twice for still more'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand up" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand up" -s V -l version -d 'Print version'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand down" -s q -l quiet -d 'Say less: no progress, only the result'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand down" -s v -l verbose -d 'Say more on standard error; twice for still more'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand down" -s h -l help -d 'Print help'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand down" -s V -l version -d 'Print version'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand report" -l format -r -f -a "terminal\t''
+json\t''
+markdown\t''
+html\t''
+junit\t''
+events\t'The recorded events, one a line'"
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand report" -l write -d 'Write report.json, report.md, report.html and junit.xml into the run\'s folder as well'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand report" -s q -l quiet -d 'Say less: no progress, only the result'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand report" -s v -l verbose -d 'Say more on standard error; twice for still more'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand report" -s V -l version -d 'Print version'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand diff" -l tables -d 'Only these tables' -r
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand diff" -l format -d 'What standard output carries; JSON holds the keys of differing rows as well' -r -f -a "text\t''
+json\t''"
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand diff" -l samples -d 'Show the values of up to N differing rows a table' -r
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand diff" -l schema -d 'Compare the schema; without --schema and --data both are compared'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand diff" -l data -d 'Compare the tables\' content'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand diff" -s q -l quiet -d 'Say less: no progress, only the result'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand diff" -s v -l verbose -d 'Say more on standard error; twice for still more'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand diff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand diff" -s V -l version -d 'Print version'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand doctor" -l format -r -f -a "text\t''
+json\t''"
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand doctor" -s q -l quiet -d 'Say less: no progress, only the result'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand doctor" -s v -l verbose -d 'Say more on standard error; twice for still more'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand doctor" -s V -l version -d 'Print version'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand ls" -s q -l quiet -d 'Say less: no progress, only the result'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand ls" -s v -l verbose -d 'Say more on standard error; twice for still more'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand ls" -s h -l help -d 'Print help'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand ls" -s V -l version -d 'Print version'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand clean" -s q -l quiet -d 'Say less: no progress, only the result'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand clean" -s v -l verbose -d 'Say more on standard error; twice for still more'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand clean" -s h -l help -d 'Print help'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand clean" -s V -l version -d 'Print version'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand explain" -s q -l quiet -d 'Say less: no progress, only the result'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand explain" -s v -l verbose -d 'Say more on standard error; twice for still more'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand explain" -s h -l help -d 'Print help'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand explain" -s V -l version -d 'Print version'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand help; and not __fish_seen_subcommand_from run check up down report diff doctor ls clean explain help" -f -a "run" -d 'Rehearse a release'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand help; and not __fish_seen_subcommand_from run check up down report diff doctor ls clean explain help" -f -a "check" -d 'Read a scenario and its SQL, and see whether this machine has all it needs; starts no server'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand help; and not __fish_seen_subcommand_from run check up down report diff doctor ls clean explain help" -f -a "up" -d 'Bring a scenario\'s nodes up, restore the snapshot, run the setup, and leave them running'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand help; and not __fish_seen_subcommand_from run check up down report diff doctor ls clean explain help" -f -a "down" -d 'Take a lab down that `up` or `run --keep` left running'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand help; and not __fish_seen_subcommand_from run check up down report diff doctor ls clean explain help" -f -a "report" -d 'Write any report of a recorded run again, from its event log alone'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand help; and not __fish_seen_subcommand_from run check up down report diff doctor ls clean explain help" -f -a "diff" -d 'Compare schema and data of two databases'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand help; and not __fish_seen_subcommand_from run check up down report diff doctor ls clean explain help" -f -a "doctor" -d 'Say what this machine can rehearse, and how to get the rest; starts and makes nothing'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand help; and not __fish_seen_subcommand_from run check up down report diff doctor ls clean explain help" -f -a "ls" -d 'List the labs on this machine, live and left behind'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand help; and not __fish_seen_subcommand_from run check up down report diff doctor ls clean explain help" -f -a "clean" -d 'Remove what killed runs left: servers, containers, images, folders'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand help; and not __fish_seen_subcommand_from run check up down report diff doctor ls clean explain help" -f -a "explain" -d 'Explain a finding: what was seen, what it does, what to do instead'
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand help; and not __fish_seen_subcommand_from run check up down report diff doctor ls clean explain help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

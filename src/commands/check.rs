@@ -1,0 +1,235 @@
+//! `rehearsal check SCENARIO`: is the scenario right, and is everything there? Starts no server.
+
+use std::path::Path;
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::{Error, with_causes};
+use crate::engine::postgres::psql::ScriptProblem;
+use crate::engine::postgres::{installation, server};
+use crate::lab::{self, LabKind};
+use crate::lint;
+use crate::rehearsal::run::offer;
+use crate::scenario::{self, Action, Extension, Scenario, ScenarioErrors, SnapshotSource, Step};
+use crate::settings::LabChoice;
+use crate::snapshot::{self, Prepared, SnapshotError};
+
+/// What was found right, or wrong.
+#[derive(Debug, Serialize)]
+pub struct Checked {
+    /// None of a scenario file that is wrong itself.
+    #[serde(flatten)]
+    pub plan: Option<Plan>,
+    pub problems: Vec<Problem>,
+}
+
+/// What would be rehearsed.
+#[derive(Debug, Serialize)]
+pub struct Plan {
+    pub scenario: String,
+    pub engine: String,
+    pub version: String,
+    /// Where a run would take place: "native" or "docker".
+    pub lab: Option<String>,
+    pub steps: usize,
+    /// What only a run can tell, and why.
+    pub not_checked: Vec<String>,
+}
+
+impl Checked {
+    /// 0 when all is well, 2 for what files and flags say is wrong, else 3 for what this machine lacks.
+    pub fn exit_code(&self) -> i32 {
+        match &self.problems[..] {
+            [] => 0,
+            problems if problems.iter().any(|problem| problem.usage) => 2,
+            _ => 3,
+        }
+    }
+}
+
+impl From<&ScenarioErrors> for Checked {
+    fn from(errors: &ScenarioErrors) -> Checked {
+        Checked { plan: None, problems: errors.problems().iter().map(Problem::of_scenario).collect() }
+    }
+}
+
+/// Something that a run would end with.
+#[derive(Debug, Default, Serialize)]
+pub struct Problem {
+    /// Its kind, of a problem in the scenario file: "unknown-key".
+    pub code: Option<&'static str>,
+    pub what: String,
+    pub file: Option<String>,
+    /// From 1, and so is the column.
+    pub line: Option<usize>,
+    pub column: Option<usize>,
+    /// The form that was expected there.
+    pub expected: Option<String>,
+    pub hint: Option<String>,
+    /// The files are wrong, not this machine.
+    pub usage: bool,
+}
+
+/// Checks the scenario, its scripts, its snapshot, and this machine.
+///
+/// # Errors
+/// The scenario file itself is wrong.
+pub async fn run(path: &Path, choice: LabChoice) -> Result<Checked, Error> {
+    let scenario = scenario::load(path)?;
+    let mut problems: Vec<Problem> = lint::read(&scenario).problems.iter().map(Problem::of_script).collect();
+    problems.extend(missing_variables(&scenario).into_iter().map(|name| Problem {
+        what: format!("the environment has no variable {name}"),
+        hint: Some(format!("export {name}=…")),
+        usage: true,
+        ..Problem::default()
+    }));
+    let mut not_checked = Vec::new();
+    let mut prepared = None;
+    match snapshot(&scenario, &CancellationToken::new()).await {
+        Ok(Snapshot::Prepared(read)) => prepared = Some(read),
+        Ok(Snapshot::NotHere(why)) => not_checked.push(why),
+        Err(error) => problems.push(Problem::of_snapshot(&error)),
+    }
+    let lab = match lab::choose(choice, &server::software(scenario.version())).await {
+        Ok(kind) => Some(kind),
+        Err(error) => {
+            problems.push(Problem { what: with_causes(&error), hint: error.hint(), ..Problem::default() });
+            None
+        }
+    };
+    if let Some(kind) = lab {
+        match extensions(&scenario, prepared.as_deref(), kind).await {
+            Ok(None) => {}
+            Ok(Some(why)) => not_checked.push(why),
+            Err(error) => problems.push(Problem::of_snapshot(&error)),
+        }
+    }
+    let plan = Plan {
+        scenario: scenario.name.clone(),
+        engine: scenario.topology.engine.name().to_owned(),
+        version: scenario.version().to_owned(),
+        lab: lab.map(|kind| kind.name().to_owned()),
+        steps: scenario.steps.len(),
+        not_checked,
+    };
+    Ok(Checked { plan: Some(plan), problems })
+}
+
+impl Problem {
+    fn of_scenario(problem: &scenario::Problem) -> Problem {
+        Problem {
+            code: Some(problem.code),
+            what: problem.message.clone(),
+            file: Some(problem.file.display().to_string()),
+            line: Some(problem.line),
+            column: Some(problem.column),
+            expected: problem.expected.clone(),
+            hint: problem.hint.clone(),
+            usage: true,
+        }
+    }
+
+    fn of_script(problem: &ScriptProblem) -> Problem {
+        Problem {
+            what: with_causes(problem),
+            file: problem.place().map(|place| place.file.clone()),
+            line: problem.place().map(|place| place.line),
+            hint: problem.hint().map(str::to_owned),
+            usage: true,
+            ..Problem::default()
+        }
+    }
+
+    fn of_snapshot(error: &SnapshotError) -> Problem {
+        Problem { what: with_causes(error), hint: error.hint(), usage: error.is_usage(), ..Problem::default() }
+    }
+}
+
+/// The snapshot, as far as this machine can read it without a server.
+pub(super) enum Snapshot {
+    Prepared(Box<Prepared>),
+    /// It takes a host's programs, or a live server: what is left for the run, and why.
+    NotHere(String),
+}
+
+impl Snapshot {
+    pub(super) fn into_prepared(self) -> Option<Prepared> {
+        match self {
+            Snapshot::Prepared(prepared) => Some(*prepared),
+            Snapshot::NotHere(_) => None,
+        }
+    }
+}
+
+pub(super) async fn snapshot(scenario: &Scenario, cancel: &CancellationToken) -> Result<Snapshot, SnapshotError> {
+    let prepared = match snapshot::prepare(&scenario.snapshot, None, cancel).await {
+        Ok(prepared) => prepared,
+        // A variable that is not set is told with the others.
+        Err(SnapshotError::NeedsLab | SnapshotError::NoVariable { .. }) => {
+            let of = match &scenario.snapshot.source {
+                SnapshotSource::Url { variable } => variable,
+                _ => "a live server",
+            };
+            return Ok(Snapshot::NotHere(format!("the database of {of}, which only a run reads")));
+        }
+        Err(SnapshotError::NoClientProgram { program }) => {
+            return Ok(Snapshot::NotHere(format!("the snapshot, for want of {program} on this machine")));
+        }
+        Err(error) => return Err(error),
+    };
+    snapshot::check(&prepared, &offer(scenario, None)).await?;
+    Ok(Snapshot::Prepared(Box::new(prepared)))
+}
+
+/// Whether the lab's servers have the extensions that the node and the snapshot ask for; else what could not be looked at, and why.
+async fn extensions(
+    scenario: &Scenario,
+    prepared: Option<&Prepared>,
+    kind: LabKind,
+) -> Result<Option<String>, SnapshotError> {
+    let of_snapshot = prepared.map(|prepared| &prepared.requirements.extensions);
+    let wanted: Vec<Extension> =
+        scenario.writer().extensions.iter().chain(of_snapshot.into_iter().flatten()).cloned().collect();
+    if wanted.is_empty() {
+        return Ok(None);
+    }
+    let mut names: Vec<&str> = wanted.iter().map(|extension| extension.name.as_str()).collect();
+    names.dedup();
+    let left = |why: &str| Ok(Some(format!("extensions ({}), {why}", names.join(", "))));
+    let Some(programs) = lab::programs(kind, &server::software(scenario.version())).await else {
+        return left("which lie in the container's image");
+    };
+    match installation::lacking(&programs, &wanted).await {
+        Ok(lacking) if lacking.is_empty() => Ok(None),
+        Ok(lacking) => Err(SnapshotError::missing_extensions(lacking, scenario.version())),
+        Err(error) => {
+            tracing::info!(%error, "pg_config does not say where extensions lie");
+            left("for want of pg_config beside the server")
+        }
+    }
+}
+
+/// Variables that the scenario takes from the environment and that are not there.
+pub(super) fn missing_variables(scenario: &Scenario) -> Vec<String> {
+    let mut names = Vec::new();
+    if let SnapshotSource::Url { variable } = &scenario.snapshot.source {
+        names.push(variable.as_str());
+    }
+    for step in scenario.setup.iter().chain(&scenario.steps) {
+        of_step(step, &mut names);
+    }
+    names.retain(|name| std::env::var_os(name).is_none());
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter().map(str::to_owned).collect()
+}
+
+fn of_step<'s>(step: &'s Step, names: &mut Vec<&'s str>) {
+    if let Action::Command(command) = &step.action {
+        names.extend(command.env.values().filter_map(|value| value.strip_prefix("env:")));
+    }
+    for undo in &step.undo {
+        of_step(undo, names);
+    }
+}

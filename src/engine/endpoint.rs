@@ -1,0 +1,55 @@
+//! Where a server is reached, and as whom.
+
+use std::fmt;
+
+/// One database of one server, and a login there. The password never shows in `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    pub host: String,
+    pub port: u16,
+    pub database: String,
+    pub user: String,
+    pub password: String,
+    /// Sets `application_name`; empty = leave it.
+    pub application: String,
+}
+
+impl Endpoint {
+    /// The same place as somebody else.
+    #[must_use]
+    pub fn as_user(&self, user: &str, password: &str) -> Endpoint {
+        Endpoint { user: user.to_owned(), password: password.to_owned(), ..self.clone() }
+    }
+
+    /// The same login under another application name.
+    #[must_use]
+    pub fn named(&self, application: &str) -> Endpoint {
+        Endpoint { application: application.to_owned(), ..self.clone() }
+    }
+
+    #[must_use]
+    pub fn in_database(&self, database: &str) -> Endpoint {
+        Endpoint { database: database.to_owned(), ..self.clone() }
+    }
+
+    /// `postgresql://user:password@host:port/database`, every part percent-encoded. Holds the password: for a child's environment,
+    /// never for a log.
+    pub fn url(&self, scheme: &str) -> String {
+        use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+        let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        format!(
+            "{scheme}://{}:{}@{}:{}/{}",
+            encode(&self.user),
+            encode(&self.password),
+            self.host,
+            self.port,
+            encode(&self.database)
+        )
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}:{}/{}", self.user, self.host, self.port, self.database)
+    }
+}

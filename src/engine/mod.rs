@@ -1,0 +1,6 @@
+//! What Postgres, MySQL and MariaDB are: their server command lines, sessions, catalogs, locks. The only user of database drivers.
+
+pub mod endpoint;
+pub mod host;
+pub mod postgres;
+pub mod software;

@@ -1,0 +1,265 @@
+//! A database's schema as plain data: what the catalogs of one Postgres database say, in words that two servers can be compared by.
+//!
+//! Objects of the server's own, of this tool's own schema, and members of extensions are left out (an extension's configuration
+//! tables, whose rows belong to the user, are not). Names print as `orders` where they lie in `public` and as `other.orders`
+//! elsewhere; a name with a dot, a quote or a blank in it is quoted. Definitions print likewise, save where the server always
+//! qualifies.
+//!
+//! Not read: roles, tablespaces, casts, operators, collations, text search, foreign servers, subscriptions, and per-role settings.
+
+mod queries;
+mod read;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::names::quote;
+
+pub use read::read;
+
+/// The schema that this tool keeps to itself on a server.
+pub const OWN_SCHEMA: &str = "rehearsal";
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Catalog {
+    /// Privileges on the database itself.
+    pub database: Vec<Grant>,
+    pub schemas: BTreeMap<String, Schema>,
+    /// Tables and views of every kind.
+    pub relations: BTreeMap<String, Relation>,
+    pub sequences: BTreeMap<String, Sequence>,
+    /// Functions, procedures and aggregates, by name and input types: "total(integer, text)".
+    pub functions: BTreeMap<String, Function>,
+    /// Enums, domains, composites, ranges and base types.
+    pub types: BTreeMap<String, Type>,
+    pub extensions: BTreeMap<String, Extension>,
+    pub event_triggers: BTreeMap<String, Trigger>,
+    pub publications: BTreeMap<String, Publication>,
+    /// By what they apply to: "TABLES IN SCHEMA sales BY app".
+    pub default_privileges: BTreeMap<String, Vec<Grant>>,
+}
+
+/// A privilege as somebody holds it, whoever granted it. What an owner holds by ownership is listed like the rest; superusers' are not.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub struct Grant {
+    /// A role, or "PUBLIC".
+    pub grantee: String,
+    /// "SELECT", "EXECUTE".
+    pub privilege: String,
+    /// Only on this column.
+    #[serde(default)]
+    pub column: Option<String>,
+    pub grantable: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Schema {
+    pub owner: String,
+    pub comment: Option<String>,
+    pub privileges: Vec<Grant>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum RelationKind {
+    #[serde(rename = "r")]
+    Table,
+    #[serde(rename = "p")]
+    PartitionedTable,
+    #[serde(rename = "f")]
+    ForeignTable,
+    #[serde(rename = "v")]
+    View,
+    #[serde(rename = "m")]
+    MaterializedView,
+}
+
+impl RelationKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            RelationKind::Table => "table",
+            RelationKind::PartitionedTable => "partitioned table",
+            RelationKind::ForeignTable => "foreign table",
+            RelationKind::View => "view",
+            RelationKind::MaterializedView => "materialized view",
+        }
+    }
+
+    pub fn is_view(self) -> bool {
+        matches!(self, RelationKind::View | RelationKind::MaterializedView)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Relation {
+    pub schema: String,
+    pub name: String,
+    pub kind: RelationKind,
+    /// "permanent" or "unlogged".
+    pub persistence: String,
+    /// Key, bound and parents: "PARTITION BY RANGE (at)", "PARTITION OF orders FOR VALUES IN (1)", "INHERITS (base)".
+    pub partition: Option<String>,
+    /// Of a partition or an inheriting table, as they print.
+    pub parents: Vec<String>,
+    pub is_partition: bool,
+    /// Storage parameters and what else is set on the whole table: "fillfactor=70, replica identity full".
+    pub options: Option<String>,
+    /// "enabled" or "forced"; none = off.
+    pub row_security: Option<String>,
+    pub owner: String,
+    pub comment: Option<String>,
+    /// Of a view, its query.
+    pub definition: Option<String>,
+    /// False for a materialized view without data.
+    pub populated: bool,
+    /// The planner's estimate; negative when it never looked.
+    pub estimated_rows: f64,
+    /// Empty for plain views, whose query says it all.
+    pub columns: BTreeMap<String, Column>,
+    pub constraints: BTreeMap<String, Constraint>,
+    pub indexes: BTreeMap<String, Index>,
+    pub triggers: BTreeMap<String, Trigger>,
+    pub policies: BTreeMap<String, Policy>,
+    /// Without the rule that makes a view.
+    pub rules: BTreeMap<String, Trigger>,
+    /// Extended statistics.
+    pub statistics: BTreeMap<String, Statistics>,
+    pub privileges: Vec<Grant>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Column {
+    /// From 1, without gaps.
+    pub position: u32,
+    #[serde(rename = "type")]
+    pub type_name: String,
+    pub default: Option<String>,
+    /// "NULL", "NOT NULL", or from 18 on "NOT NULL NOT VALID".
+    pub nullable: String,
+    /// "always" or "by default".
+    pub identity: Option<String>,
+    /// "(price * 2) STORED".
+    pub generated: Option<String>,
+    /// Where it is not the type's own.
+    pub collation: Option<String>,
+    /// Storage, compression, statistics target and the like, where set.
+    pub options: Option<String>,
+    pub comment: Option<String>,
+    /// Comes from a parent and from nowhere else.
+    pub inherited: bool,
+}
+
+/// A primary key, unique, exclusion, check or foreign key constraint. NOT NULL is told by [`Column::nullable`].
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Constraint {
+    /// Without its name and without NOT VALID: "FOREIGN KEY (a) REFERENCES b(id)".
+    pub definition: String,
+    /// Validated, and the index under it valid.
+    pub valid: bool,
+    pub comment: Option<String>,
+    pub inherited: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Index {
+    /// Without its name: "CREATE UNIQUE INDEX ON public.orders USING btree (code)".
+    pub definition: String,
+    pub valid: bool,
+    pub unique: bool,
+    pub primary: bool,
+    /// The access method: "btree".
+    pub method: String,
+    /// The columns that it is unique on; empty where it holds expressions or covers a part of the table only.
+    pub columns: Vec<String>,
+    /// The constraint that it serves.
+    pub constraint: Option<String>,
+    pub options: Option<String>,
+    pub comment: Option<String>,
+    pub inherited: bool,
+}
+
+/// A trigger, an event trigger or a rule.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Trigger {
+    pub definition: String,
+    /// "origin", "replica", "always" or "disabled", as `session_replication_role` goes.
+    pub enabled: String,
+    pub comment: Option<String>,
+    pub inherited: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Policy {
+    /// "PERMISSIVE FOR SELECT TO app USING (…)".
+    pub definition: String,
+    pub comment: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Statistics {
+    pub definition: String,
+    pub options: Option<String>,
+    pub comment: Option<String>,
+}
+
+/// A sequence, without the value it stands at: probes and a plan's own trials burn values.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Sequence {
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// "start 1, increment 1, minimum 1, maximum 2147483647, cache 1, no cycle".
+    pub options: String,
+    /// "orders.id".
+    pub owned_by: Option<String>,
+    /// The table in [`Sequence::owned_by`].
+    pub owning_table: Option<String>,
+    /// Made by an identity column.
+    pub identity: bool,
+    pub owner: String,
+    pub persistence: String,
+    pub comment: Option<String>,
+    pub privileges: Vec<Grant>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Function {
+    /// "function", "procedure", "aggregate" or "window function".
+    pub kind: String,
+    pub definition: String,
+    pub owner: String,
+    pub comment: Option<String>,
+    pub privileges: Vec<Grant>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Type {
+    /// "ENUM ('a', 'b')", "DOMAIN AS text CONSTRAINT …", "COMPOSITE (x integer)".
+    pub definition: String,
+    pub owner: String,
+    pub comment: Option<String>,
+    pub privileges: Vec<Grant>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Extension {
+    pub version: String,
+    pub schema: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Publication {
+    pub definition: String,
+    pub owner: String,
+    pub comment: Option<String>,
+}
+
+/// How a name prints: `orders` in `public`, `other.orders` elsewhere.
+pub fn display_name(schema: &str, name: &str) -> String {
+    if schema == "public" { display_part(name) } else { format!("{}.{}", display_part(schema), display_part(name)) }
+}
+
+/// Quoted only where it could be read as something else: reserved words and capitals are told as their owner would tell them.
+fn display_part(name: &str) -> String {
+    let plain = !name.is_empty() && !name.contains(|c: char| c == '.' || c == '"' || c == '(' || c.is_whitespace());
+    if plain { name.to_owned() } else { quote(name) }
+}

@@ -1,0 +1,32 @@
+//! PostgreSQL.
+
+pub mod blot;
+pub mod catalog;
+pub mod client_programs;
+pub mod connect;
+pub mod content;
+pub mod describe;
+pub mod dump;
+pub mod error;
+mod exchange;
+mod foreign;
+pub mod installation;
+pub mod measure;
+pub mod names;
+pub mod observe;
+pub mod probing;
+pub mod psql;
+pub mod reader;
+pub mod reading;
+pub mod recover;
+pub mod replication;
+pub mod restore;
+pub mod run;
+pub mod script_stream;
+pub mod server;
+pub mod server_log;
+pub mod session;
+pub mod statistics;
+pub mod url;
+pub mod waits;
+pub mod wire;

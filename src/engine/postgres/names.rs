@@ -1,0 +1,26 @@
+//! Names as people write them, and as SQL needs them. A table in `public` is shown without its schema.
+
+/// `order` → `"public"."order"`, `audit.log` → `"audit"."log"`: a shown name, safe inside SQL.
+pub fn quoted(shown: &str) -> String {
+    let (schema, name) = shown.split_once('.').unwrap_or(("public", shown));
+    format!("{}.{}", quote(schema), quote(name))
+}
+
+/// One identifier in double quotes.
+pub fn quote(identifier: &str) -> String {
+    format!("\"{}\"", identifier.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shown_names_are_quoted_part_by_part() {
+        let check = |shown: &str, expected: &str| assert_eq!(quoted(shown), expected);
+        check("orders", r#""public"."orders""#);
+        check("audit.Log", r#""audit"."Log""#);
+        assert_eq!(quote("a\"b"), "\"a\"\"b\"");
+        check(r#"say "hi""#, r#""public"."say ""hi""""#);
+    }
+}

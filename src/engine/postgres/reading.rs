@@ -1,0 +1,137 @@
+//! Reading sessions: a connection inside one read-only snapshot, with settings under which equal values print alike on any server.
+
+use std::time::Duration;
+
+use tokio_postgres::{CancelToken, NoTls, Row};
+
+use super::connect::{Connection, connect};
+use super::error::Told;
+use crate::engine::endpoint::Endpoint;
+
+/// The oldest server that the catalog queries are written for, as `server_version_num` counts.
+const OLDEST: u32 = 130_000;
+
+const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What a session needs so that a value's text does not depend on the server's configuration, and so that a filter of row security
+/// or a lock somebody holds becomes an error and not a silent gap or a hang.
+///
+/// Names are looked up in `pg_catalog` alone: nothing that a user put into another schema can stand in for what is called here.
+const SETTINGS: &str = "
+    SET search_path = pg_catalog; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'postgres';
+    SET extra_float_digits = 3; SET bytea_output = 'hex'; SET xmloption = 'content'; SET lc_monetary = 'C';
+    SET row_security = off; SET lock_timeout = '30s'; SET statement_timeout = 0;
+    SET idle_in_transaction_session_timeout = 0; SET default_transaction_deferrable = off; SET jit = off;
+    SET work_mem = '32MB'";
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// `at` is the endpoint without its password.
+    #[error("could not connect to {at}")]
+    Connect { at: String, source: tokio_postgres::Error },
+    #[error("{at} runs Postgres {version}, and 13 is the oldest that can be read")]
+    TooOld { at: String, version: String },
+    #[error("could not read {what}")]
+    Query { what: String, source: Told },
+    #[error("the server described {what} in an unknown form")]
+    Form { what: String, source: serde_json::Error },
+}
+
+/// A session that sees one moment of one database, and changes nothing.
+pub struct Reading {
+    connection: Connection,
+    endpoint: Endpoint,
+    /// As `server_version_num`: 150018.
+    pub version: u32,
+    /// The database's encoding: "UTF8".
+    pub encoding: String,
+    /// A standby.
+    pub in_recovery: bool,
+    snapshot: String,
+}
+
+impl Reading {
+    /// Connects and takes a snapshot that further sessions can share.
+    ///
+    /// # Errors
+    /// [`ReadError`] if the server is out of reach, refuses, or is older than 13.
+    pub async fn begin(endpoint: &Endpoint) -> Result<Reading, ReadError> {
+        let connection = open(endpoint).await?;
+        let failed = query_failed("the server's version");
+        let row = connection
+            .client
+            .query_one(
+                "SELECT current_setting('server_version_num')::int4, current_setting('server_version'), \
+                 current_setting('server_encoding'), pg_is_in_recovery(), pg_export_snapshot()",
+                &[],
+            )
+            .await
+            .map_err(failed)?;
+        let version = u32::try_from(row.get::<_, i32>(0)).unwrap_or_default();
+        if version < OLDEST {
+            return Err(ReadError::TooOld { at: format!("{endpoint:?}"), version: row.get(1) });
+        }
+        Ok(Reading {
+            connection,
+            endpoint: endpoint.clone(),
+            version,
+            encoding: row.get(2),
+            in_recovery: row.get(3),
+            snapshot: row.get(4),
+        })
+    }
+
+    /// Another session that sees the same moment, for as long as this one lives.
+    ///
+    /// # Errors
+    /// [`ReadError`] if the server refuses.
+    pub async fn another(&self) -> Result<Reading, ReadError> {
+        let connection = open(&self.endpoint).await?;
+        // The name comes from the server and holds hexadecimal digits and dashes only.
+        let sql = format!("SET TRANSACTION SNAPSHOT '{}'", self.snapshot);
+        connection.client.batch_execute(&sql).await.map_err(query_failed("from the shared snapshot"))?;
+        Ok(Reading {
+            connection,
+            endpoint: self.endpoint.clone(),
+            encoding: self.encoding.clone(),
+            snapshot: self.snapshot.clone(),
+            ..*self
+        })
+    }
+
+    /// For [`cancel`], once the session is busy.
+    pub fn canceller(&self) -> CancelToken {
+        self.connection.client.cancel_token()
+    }
+
+    pub(super) async fn rows(&self, what: &str, sql: &str) -> Result<Vec<Row>, ReadError> {
+        self.client().query(sql, &[]).await.map_err(query_failed(what))
+    }
+
+    pub(super) fn client(&self) -> &tokio_postgres::Client {
+        &self.connection.client
+    }
+}
+
+/// Ends whatever these sessions run on the server; a connection merely dropped would leave a long scan running to its end.
+pub async fn cancel(sessions: &[CancelToken]) {
+    for session in sessions {
+        let asked = tokio::time::timeout(CONNECT_DEADLINE, session.cancel_query(NoTls)).await;
+        if !matches!(asked, Ok(Ok(()))) {
+            tracing::debug!("a query could not be cancelled");
+        }
+    }
+}
+
+/// What the server says while it reads rows may hold some of their values.
+pub(super) fn query_failed(what: impl Into<String>) -> impl FnOnce(tokio_postgres::Error) -> ReadError {
+    move |error| ReadError::Query { what: what.into(), source: Told::from(&error) }
+}
+
+async fn open(endpoint: &Endpoint) -> Result<Connection, ReadError> {
+    let failed = |source| ReadError::Connect { at: format!("{endpoint:?}"), source };
+    let connection = connect(endpoint, CONNECT_DEADLINE).await.map_err(failed)?;
+    connection.client.batch_execute(SETTINGS).await.map_err(failed)?;
+    connection.client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map_err(failed)?;
+    Ok(connection)
+}

@@ -1,0 +1,542 @@
+//! The life of one Postgres server on a host: made, started, stopped, with its log.
+
+mod extensions;
+mod replica;
+mod trouble;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::engine::endpoint::Endpoint;
+use crate::engine::host::{Exec, Host, HostError, StopMode};
+use crate::engine::postgres::connect::connect;
+use crate::engine::postgres::names::quote;
+use crate::engine::postgres::server_log::own::{self, OwnLines};
+use crate::engine::software::{Place, Software};
+use crate::event::with_causes;
+
+pub use extensions::require_extensions;
+use replica::Upstream;
+pub use trouble::Trouble;
+use trouble::{is_disk_full, trouble};
+
+/// The superuser of every server that is made here.
+pub const SUPERUSER: &str = "postgres";
+
+/// Seen by people who look at the server's sessions.
+const APPLICATION: &str = "rehearsal";
+
+const INITDB_DEADLINE: Duration = Duration::from_secs(120);
+const READY_DEADLINE: Duration = Duration::from_secs(60);
+/// A checkpoint of a large restore on a slow disk takes its time.
+const FAST_STOP_DEADLINE: Duration = Duration::from_secs(300);
+const IMMEDIATE_STOP_DEADLINE: Duration = Duration::from_secs(30);
+/// Of a few statements that touch catalogs only.
+const CATALOG_DEADLINE: Duration = Duration::from_secs(60);
+/// Of one attempt to connect while the server comes up.
+const ATTEMPT_DEADLINE: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(15);
+/// Times that a port is found taken before it is said.
+const PORTS_MAX: usize = 5;
+/// Lines of the server's log that an error carries.
+const LOG_LINES: usize = 20;
+
+/// Settings without which the tool could not reach the server or read its log: not a scenario's to change.
+const RESERVED: &[&str] = &[
+    "config_file",
+    "data_directory",
+    "external_pid_file",
+    "hba_file",
+    "ident_file",
+    "listen_addresses",
+    "log_destination",
+    "log_directory",
+    "log_file_mode",
+    "log_filename",
+    "log_line_prefix",
+    "log_rotation_age",
+    "log_rotation_size",
+    "log_truncate_on_rotation",
+    "logging_collector",
+    "port",
+    "primary_conninfo",
+    "primary_slot_name",
+    "unix_socket_directories",
+];
+
+/// Where Debian, Red Hat, Homebrew and Postgres.app put each major version.
+const PLACES: &[Place] = &[
+    Place { before: "/usr/lib/postgresql/", after: "/bin" },
+    Place { before: "/usr/pgsql-", after: "/bin" },
+    Place { before: "/opt/homebrew/opt/postgresql@", after: "/bin" },
+    Place { before: "/usr/local/opt/postgresql@", after: "/bin" },
+    Place { before: "/Applications/Postgres.app/Contents/Versions/", after: "/bin" },
+];
+
+/// Versions of which `cargo xtask images` builds an image.
+const BUILT: &[&str] = &["13", "15", "17", "18"];
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    #[error("setting {name} is this tool's own")]
+    Reserved { name: String },
+    #[error("initdb failed: {}", .log.last().map_or("it wrote nothing", String::as_str))]
+    Initdb { log: Vec<String> },
+    #[error("pg_basebackup failed: {}", .log.last().map_or("it wrote nothing", String::as_str))]
+    BaseBackup { log: Vec<String> },
+    #[error("the server ended while it was starting: {how}")]
+    DiedStarting { how: String, log: Vec<String> },
+    #[error("the server answered no query within {deadline:?}; last seen: {last}")]
+    NotReady { deadline: Duration, last: String, log: Vec<String> },
+    #[error("could not {what}")]
+    Sql {
+        what: String,
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    #[error("could not {what} within {deadline:?}")]
+    Deadline { what: String, deadline: Duration },
+    #[error("role {role} is not there, or may not log in")]
+    NoLogin { role: String },
+    #[error("the server has no extension {name}{}", .version.as_ref().map(|v| format!(" {v}")).unwrap_or_default())]
+    NoExtension { name: String, version: Option<String>, hint: String },
+    #[error(transparent)]
+    Host(#[from] HostError),
+}
+
+impl ServerError {
+    /// The server's last log lines, where they tell more.
+    pub fn log(&self) -> &[String] {
+        match self {
+            ServerError::Initdb { log }
+            | ServerError::BaseBackup { log }
+            | ServerError::DiedStarting { log, .. }
+            | ServerError::NotReady { log, .. } => log,
+            _ => &[],
+        }
+    }
+
+    /// The server's own no, to a role or to its settings: whoever changed those brought it about.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, ServerError::DiedStarting { .. } | ServerError::NoLogin { .. })
+    }
+
+    /// What to do about it, where there is something.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            ServerError::Reserved { name } => Some(format!("leave {name} out of the node's settings")),
+            ServerError::NoExtension { hint, .. } | ServerError::Host(HostError::NoProgram { hint, .. }) => {
+                Some(hint.clone())
+            }
+            ServerError::NoLogin { role } => {
+                Some(format!("give the snapshot's roles, or CREATE ROLE {role} LOGIN in [[setup]]"))
+            }
+            ServerError::DiedStarting { log, .. } if log.iter().any(|line| line.contains("parameter")) => {
+                Some("mend the node's settings".to_owned())
+            }
+            ServerError::DiedStarting { .. } => Some("its last log lines say why".to_owned()),
+            ServerError::Host(HostError::DiskFull { .. }) => Some("free some space".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// What a lab must find to run Postgres `version`: "15", or "15.8" to have that release and no other.
+pub fn software(version: &str) -> Software {
+    let series = version.split('.').next().unwrap_or(version);
+    Software {
+        engine: "postgres",
+        version: version.to_owned(),
+        server: "postgres",
+        places: PLACES,
+        user: "postgres",
+        port: 5432,
+        images: vec![format!("rehearsal/postgres:{version}"), format!("postgres:{version}")],
+        pull: format!("postgres:{version}"),
+        built: BUILT.contains(&version),
+        install: format!("install the server, on Debian the package postgresql-{series}"),
+        parse_version,
+    }
+}
+
+/// How one server is to be.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The node's own settings, for the command line.
+    pub settings: BTreeMap<String, String>,
+    /// Made when it is not there.
+    pub database: String,
+}
+
+/// One server on its host. Not a process: it can be stopped and started.
+pub struct Server {
+    host: Arc<dyn Host>,
+    wanted: Wanted,
+    password: String,
+    /// The host of the server that it replicates.
+    upstream: Option<Upstream>,
+}
+
+impl Server {
+    /// Makes a fresh cluster in the host's folder: UTF-8, C.UTF-8, passwords by SCRAM.
+    ///
+    /// # Errors
+    /// A setting is reserved, initdb is missing or fails, or the disk is full.
+    pub async fn init(host: Arc<dyn Host>, wanted: Wanted) -> Result<Server, ServerError> {
+        use rand::distr::{Alphanumeric, SampleString};
+        let password = Alphanumeric.sample_string(&mut rand::rng(), 32);
+        let server = Server::on_existing(host, wanted, password)?;
+        server.initdb().await?;
+        server.write_hba().await?;
+        Ok(server)
+    }
+
+    /// The server of a cluster that was copied into the host's folder, whose superuser has that password.
+    ///
+    /// # Errors
+    /// A setting is reserved.
+    pub fn on_existing(host: Arc<dyn Host>, wanted: Wanted, password: String) -> Result<Server, ServerError> {
+        match wanted.settings.keys().find(|name| RESERVED.contains(&name.to_ascii_lowercase().as_str())) {
+            Some(name) => Err(ServerError::Reserved { name: name.clone() }),
+            None => Ok(Server { host, wanted, password, upstream: None }),
+        }
+    }
+
+    /// Starts it; it has answered a query when this returns, and its database is there.
+    ///
+    /// # Errors
+    /// With its last log lines: it ended, or did not answer in time.
+    pub async fn start(&self) -> Result<Running, ServerError> {
+        let program = self.host.program("postgres").await?;
+        let mut ports = 1;
+        loop {
+            self.host.start_server(&Exec::new(&program).args(self.arguments().await?)).await?;
+            match self.wait_until_ready().await {
+                // A replica's comes from where it replicates.
+                Ok(running) if self.upstream.is_some() => return Ok(running),
+                Ok(running) => {
+                    self.make_database().await?;
+                    return Ok(running);
+                }
+                // Somebody else took the port between its choice and now.
+                Err(ServerError::DiedStarting { .. }) if ports < PORTS_MAX && self.host.move_port() => ports += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Disconnects everybody, writes a checkpoint, ends.
+    ///
+    /// # Errors
+    /// It did not end in time and was killed.
+    pub async fn stop(&self, mode: StopMode) -> Result<(), ServerError> {
+        let deadline = match mode {
+            StopMode::Fast => FAST_STOP_DEADLINE,
+            StopMode::Immediate => IMMEDIATE_STOP_DEADLINE,
+        };
+        Ok(self.host.stop_server(mode, deadline).await?)
+    }
+
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+
+    pub fn wanted(&self) -> &Wanted {
+        &self.wanted
+    }
+
+    /// The folder with the cluster, on the host.
+    pub fn data(&self) -> String {
+        data(self.host.as_ref())
+    }
+
+    /// The log for people, on the host.
+    pub fn log_file(&self) -> String {
+        format!("{}/log/postgres.log", self.host.folder())
+    }
+
+    /// The same log as CSV (chapter "Error Reporting and Logging" of the manual), never rotated: a position stays valid.
+    pub fn csv_log_file(&self) -> String {
+        format!("{}/log/postgres.csv", self.host.folder())
+    }
+
+    /// The last lines of what the server said of itself; what it said to sessions may hold row values, and is left out.
+    pub async fn log_tail(&self, lines: usize) -> Vec<String> {
+        let [output, log] = self.tails(lines).await;
+        own(lines, [output, log].concat())
+    }
+
+    /// As [`Server::log_tail`], of a server that ended while it was starting: it had not come to its log again, and its output is what
+    /// it said last.
+    async fn log_tail_of_start(&self, lines: usize) -> Vec<String> {
+        let [output, log] = self.tails(lines).await;
+        own(lines, [log, output].concat())
+    }
+
+    /// The last trouble that the server's log speaks of, in as many of its last lines.
+    pub async fn trouble(&self, lines: usize) -> Option<Trouble> {
+        let tail = self.tails(lines).await.concat();
+        trouble(&tail[tail.len().saturating_sub(lines)..])
+    }
+
+    /// Of what it wrote to its output before it had a log, and of its log.
+    async fn tails(&self, lines: usize) -> [Vec<String>; 2] {
+        let mut tails = [self.host.log_tail(lines).await, Vec::new()];
+        let path = self.log_file();
+        if let Ok(size) = self.host.size(&path).await {
+            let text = self.host.read_from(&path, size.saturating_sub(64 * 1024)).await.unwrap_or_default();
+            tails[1] = String::from_utf8_lossy(&text).lines().map(str::to_owned).collect();
+        }
+        for tail in &mut tails {
+            tail.retain(|line| !is_about_log_itself(line));
+        }
+        tails
+    }
+
+    /// The server's maintenance database, as superuser.
+    async fn endpoint(&self) -> Result<Endpoint, ServerError> {
+        let (host, port) = self.host.address().await?;
+        Ok(Endpoint {
+            host,
+            port,
+            database: "postgres".to_owned(),
+            user: SUPERUSER.to_owned(),
+            password: self.password.clone(),
+            application: APPLICATION.to_owned(),
+        })
+    }
+
+    async fn initdb(&self) -> Result<(), ServerError> {
+        let program = self.host.program("initdb").await?;
+        let password_file = format!("{}/password", self.host.folder());
+        self.host.write(&password_file, self.password.as_bytes()).await?;
+        let run = |locale: &'static str| {
+            let exec = Exec::new(&program).args([
+                "--no-sync",
+                "--encoding=UTF8",
+                &format!("--locale={locale}"),
+                &format!("--username={SUPERUSER}"),
+                "--auth=scram-sha-256",
+                &format!("--pwfile={password_file}"),
+                &format!("--pgdata={}", self.data()),
+            ]);
+            async move { self.host.exec(&exec, INITDB_DEADLINE).await }
+        };
+        let mut output = run("C.UTF-8").await?;
+        if output.status != 0 && output.stderr.contains("invalid locale") {
+            // macOS has had this locale only of late; C sorts alike.
+            output = run("C").await?;
+        }
+        self.host.write(&password_file, b"").await?;
+        if output.status == 0 {
+            return Ok(());
+        }
+        if is_disk_full(&output.stderr) {
+            return Err(HostError::DiskFull { at: self.data() }.into());
+        }
+        Err(ServerError::Initdb { log: output.stderr.lines().map(str::to_owned).collect() })
+    }
+
+    async fn write_hba(&self) -> Result<(), ServerError> {
+        // In a container, the port that is published on loopback is reached from the bridge's address.
+        let from: &[&str] =
+            if self.host.listen().address == "127.0.0.1" { &["127.0.0.1/32", "::1/128"] } else { &["all"] };
+        let mut text = "local all all scram-sha-256\n".to_owned();
+        for from in from {
+            text.push_str(&format!("host all all {from} scram-sha-256\nhost replication all {from} scram-sha-256\n"));
+        }
+        Ok(self.host.write(&format!("{}/pg_hba.conf", self.data()), text.as_bytes()).await?)
+    }
+
+    async fn arguments(&self) -> Result<Vec<String>, ServerError> {
+        let listen = self.host.listen();
+        let port = listen.port.to_string();
+        let log = format!("{}/log", self.host.folder());
+        let own = [
+            ("listen_addresses", listen.address.as_str()),
+            ("port", &port),
+            ("unix_socket_directories", &listen.socket_dir),
+            ("logging_collector", "on"),
+            ("log_destination", "stderr,csvlog"),
+            ("log_directory", &log),
+            ("log_filename", "postgres.log"),
+            ("log_rotation_age", "0"),
+            ("log_rotation_size", "0"),
+            ("log_line_prefix", own::PREFIX),
+        ];
+        // A scenario may have it otherwise.
+        let usual = [("lc_messages", "C")];
+        let replica = self.replica_settings().await?;
+        let replica = replica.iter().map(|(name, value)| (*name, value.as_str()));
+        let mut arguments = vec!["-D".to_owned(), self.data()];
+        let usual = usual.into_iter().filter(|(name, _)| !self.wanted.settings.contains_key(*name));
+        let wanted = self.wanted.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in own.into_iter().chain(replica).chain(usual).chain(wanted) {
+            arguments.push("-c".to_owned());
+            arguments.push(format!("{name}={value}"));
+        }
+        Ok(arguments)
+    }
+
+    async fn wait_until_ready(&self) -> Result<Running, ServerError> {
+        let began = Instant::now();
+        let endpoint = self.endpoint().await?;
+        loop {
+            let last = tokio::select! {
+                // Whoever has taken the port may accept a connection and never say anything.
+                attempt = tokio::time::timeout(ATTEMPT_DEADLINE, ask(&endpoint)) => match attempt {
+                    Ok(Ok((version, relaxed))) => {
+                        let endpoint = endpoint.in_database(&self.wanted.database);
+                        return Ok(Running { version, relaxed, endpoint });
+                    }
+                    Ok(Err(error)) => with_causes(&error),
+                    Err(_) => "an open port and no answer".to_owned(),
+                },
+                how = self.exit() => {
+                    let log = self.log_tail_of_start(LOG_LINES).await;
+                    if log.iter().any(|line| is_disk_full(line)) {
+                        return Err(HostError::DiskFull { at: self.data() }.into());
+                    }
+                    return Err(ServerError::DiedStarting { how, log });
+                }
+            };
+            if began.elapsed() > READY_DEADLINE {
+                return Err(ServerError::NotReady {
+                    deadline: READY_DEADLINE,
+                    last,
+                    log: self.log_tail(LOG_LINES).await,
+                });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Resolves once the server has ended.
+    async fn exit(&self) -> String {
+        loop {
+            if let Some(how) = self.host.server_exit().await {
+                return how;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    async fn make_database(&self) -> Result<(), ServerError> {
+        let what = "create the database";
+        let endpoint = self.endpoint().await?;
+        within(what, async {
+            let connection = connect(&endpoint, ATTEMPT_DEADLINE).await.map_err(sql(what))?;
+            let there = connection
+                .client
+                .query_opt("SELECT 1 FROM pg_catalog.pg_database WHERE datname = $1", &[&self.wanted.database])
+                .await
+                .map_err(sql(what))?;
+            if there.is_some() {
+                return Ok(());
+            }
+            // A standby that commits wait for may not be there yet.
+            connection.client.batch_execute("SET synchronous_commit = local").await.map_err(sql(what))?;
+            let create = format!("CREATE DATABASE {} TEMPLATE template0", quote(&self.wanted.database));
+            connection.client.batch_execute(&create).await.map_err(sql(what))
+        })
+        .await
+    }
+}
+
+/// The server's version, and what of its settings makes the lab quicker than production (chapter "Write Ahead Log" of the manual).
+async fn ask(endpoint: &Endpoint) -> Result<(String, BTreeMap<String, String>), ServerError> {
+    let connection = connect(endpoint, ATTEMPT_DEADLINE).await.map_err(sql("connect"))?;
+    let rows = connection
+        .client
+        .query(
+            "SELECT name, setting FROM pg_catalog.pg_settings WHERE name = 'server_version'
+             OR name IN ('fsync', 'full_page_writes', 'synchronous_commit', 'autovacuum') AND setting = 'off'",
+            &[],
+        )
+        .await
+        .map_err(sql("ask for settings"))?;
+    let mut settings: BTreeMap<String, String> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let version = settings.remove("server_version").unwrap_or_default();
+    Ok((version, settings))
+}
+
+/// The last lines that the server said of itself.
+fn own(lines: usize, mut tail: Vec<String>) -> Vec<String> {
+    let mut own = OwnLines::default();
+    tail.retain(|line| own.keep(line));
+    tail.split_off(tail.len().saturating_sub(lines))
+}
+
+fn sql(what: &str) -> impl FnOnce(tokio_postgres::Error) -> ServerError {
+    let what = what.to_owned();
+    move |source| ServerError::Sql { what, source }
+}
+
+async fn within<T>(what: &str, work: impl Future<Output = Result<T, ServerError>>) -> Result<T, ServerError> {
+    match tokio::time::timeout(CATALOG_DEADLINE, work).await {
+        Ok(result) => result,
+        Err(_) => Err(ServerError::Deadline { what: what.to_owned(), deadline: CATALOG_DEADLINE }),
+    }
+}
+
+/// What a server said once it ran.
+#[derive(Debug, Clone)]
+pub struct Running {
+    /// "15.18 (Debian 15.18-0+deb12u1)".
+    pub version: String,
+    /// Settings that make the lab unlike production, name to value.
+    pub relaxed: BTreeMap<String, String>,
+    /// The wanted database, as superuser.
+    pub endpoint: Endpoint,
+}
+
+/// The folder with the cluster on a host.
+pub fn data(host: &dyn Host) -> String {
+    format!("{}/data", host.folder())
+}
+
+/// Gives a login role a password that does not expire, as a verifier, so that no log holds it.
+///
+/// # Errors
+/// There is no such role or it may not log in; or the server's error.
+pub async fn set_password(superuser: &Endpoint, role: &str, password: &str) -> Result<(), ServerError> {
+    let what = format!("give role {role} a password");
+    within(&what, async {
+        let connection = connect(superuser, ATTEMPT_DEADLINE).await.map_err(sql(&what))?;
+        let login = connection
+            .client
+            .query_opt("SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = $1 AND rolcanlogin", &[&role])
+            .await
+            .map_err(sql(&what))?;
+        if login.is_none() {
+            return Err(ServerError::NoLogin { role: role.to_owned() });
+        }
+        let alter = format!("ALTER ROLE {} {}", quote(role), password_clauses(password));
+        // Whatever the database's own settings say.
+        connection.client.batch_execute("SET default_transaction_read_only = off").await.map_err(sql(&what))?;
+        connection.client.batch_execute(&alter).await.map_err(sql(&what))
+    })
+    .await
+}
+
+/// Clauses of `ALTER ROLE` for a password that may stand in a log, and that serves whenever production's ran out.
+pub(super) fn password_clauses(password: &str) -> String {
+    let verifier = postgres_protocol::password::scram_sha_256(password.as_bytes());
+    format!("PASSWORD '{verifier}' VALID UNTIL 'infinity'")
+}
+
+/// "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)" to "15.18".
+fn parse_version(text: &str) -> Option<String> {
+    let version = text.trim().strip_prefix("postgres (PostgreSQL) ")?.split_ascii_whitespace().next()?;
+    Some(version.to_owned())
+}
+
+/// The two lines with which the server hands over from its standard error to its log.
+fn is_about_log_itself(line: &str) -> bool {
+    line.contains("redirecting log output to logging collector process")
+        || line.contains("Future log output will appear in")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+//! The server's own lines of its log, apart from those of its sessions, which hold statements and row values.
+
+/// The prefix by which the two are told apart. Manual: "Error Reporting and Logging", `log_line_prefix`.
+pub const PREFIX: &str = "%m [%p] %q%u@%d ";
+
+/// Levels that follow a line about somebody's statement.
+const ABOUT_STATEMENTS: [&str; 4] = ["DETAIL", "STATEMENT", "CONTEXT", "QUERY"];
+
+/// Keeps what the server says of itself. Lines are given one by one; an entry's further lines follow its first.
+#[derive(Debug, Default)]
+pub struct OwnLines {
+    inside: bool,
+}
+
+impl OwnLines {
+    /// Whether this line, the next of the log, is one to keep.
+    pub fn keep(&mut self, line: &str) -> bool {
+        // Further lines of an entry begin with a tab.
+        if !line.starts_with('\t') {
+            self.inside = is_own(line);
+        }
+        self.inside
+    }
+}
+
+/// What stands before the log collector takes over has no prefix, and no session has begun by then.
+fn is_own(line: &str) -> bool {
+    let Some((_, rest)) = line.split_once("] ").filter(|(prefix, _)| prefix.contains(" [")) else { return true };
+    match rest.split_once(':') {
+        Some((level, _)) => !level.contains('@') && !ABOUT_STATEMENTS.contains(&level),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OwnLines;
+
+    #[test]
+    fn sessions_and_statements_are_left_out() {
+        let log = "\
+postgres: could not access the server configuration file
+2026-01-02 03:04:05.678 UTC [46] LOG:  database system is ready to accept connections
+2026-01-02 03:04:06.000 UTC [57] app@shop ERROR:  null value in column \"id\"
+2026-01-02 03:04:06.000 UTC [57] app@shop DETAIL:  Failing row contains (null, secret).
+2026-01-02 03:04:06.000 UTC [57] app@shop STATEMENT:  INSERT INTO t
+\tVALUES ('secret')
+2026-01-02 03:04:07.000 UTC [46] LOG:  server process (PID 57) was terminated by signal 9: Killed
+2026-01-02 03:04:07.000 UTC [46] DETAIL:  Failed process was running: UPDATE t SET a = 'secret'
+\tWHERE b
+2026-01-02 03:04:08.000 UTC [46] FATAL:  could not write lock file: No space left on device
+";
+        let mut own = OwnLines::default();
+        let kept: Vec<&str> = log.lines().filter(|line| own.keep(line)).collect();
+        assert_eq!(kept.len(), 4, "{kept:?}");
+        assert!(!kept.concat().contains("secret"), "{kept:?}");
+    }
+}

@@ -1,0 +1,85 @@
+//! What a lab must find on a host before a server can run there: data that an engine gives and that `lab` looks for.
+
+use std::path::{Path, PathBuf};
+
+/// A server of one engine and version, as something to be found.
+#[derive(Debug, Clone)]
+pub struct Software {
+    /// "postgres".
+    pub engine: &'static str,
+    /// As the scenario asks for it: "15", or "15.8" where nothing else will do.
+    pub version: String,
+    /// The server's program, which also tells its version: "postgres".
+    pub server: &'static str,
+    /// Where package managers put the programs of one series.
+    pub places: &'static [Place],
+    /// The account that packages make for the server.
+    pub user: &'static str,
+    /// Port inside a container.
+    pub port: u16,
+    /// Images with the server in them, the most wanted first.
+    pub images: Vec<String>,
+    /// The image that a registry has.
+    pub pull: String,
+    /// Whether `cargo xtask images` builds an image with it.
+    pub built: bool,
+    /// How to get the server onto this machine.
+    pub install: String,
+    /// The version in what `SERVER --version` writes.
+    pub parse_version: fn(&str) -> Option<String>,
+}
+
+impl Software {
+    /// "15" of "15.8".
+    pub fn series(&self) -> &str {
+        self.version.split('.').next().unwrap_or(&self.version)
+    }
+
+    /// How to get an image with the server.
+    pub fn image_hint(&self) -> String {
+        image_hint(&self.pull, self.built)
+    }
+
+    /// Whether a server of version `found` is what was asked for: "15.8" is a "15", and only "15.8" is a "15.8".
+    pub fn accepts(&self, found: &str) -> bool {
+        found == self.version
+            || found.strip_prefix(&self.version).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+    }
+}
+
+/// How to get an image that a registry has, and that is perhaps built here.
+pub fn image_hint(pull: &str, built: bool) -> String {
+    let build = ", or build the images from the project's sources with cargo xtask images";
+    format!("docker pull {pull}{}", if built { build } else { "" })
+}
+
+/// A folder with the series in its path: `BEFORE15AFTER`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub before: &'static str,
+    pub after: &'static str,
+}
+
+impl Place {
+    pub fn of(&self, series: &str) -> PathBuf {
+        PathBuf::from(format!("{}{series}{}", self.before, self.after))
+    }
+
+    /// The folders of every series that are there.
+    pub fn all(&self) -> Vec<PathBuf> {
+        let (parent, start) = self.before.rsplit_once('/').unwrap_or((".", self.before));
+        let Ok(entries) = std::fs::read_dir(Path::new(parent)) else { return Vec::new() };
+        let mut names: Vec<String> =
+            entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.sort();
+        names
+            .iter()
+            .filter_map(|name| name.strip_prefix(start))
+            .map(|series| self.of(series))
+            .filter(|f| f.is_dir())
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

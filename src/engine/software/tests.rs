@@ -1,0 +1,27 @@
+use crate::engine::postgres::server::software;
+use crate::scenario::EngineKind;
+
+/// The task that builds images does not know the library.
+#[test]
+fn the_images_that_can_be_built_are_told() {
+    let recipes = include_str!("../../../xtask/src/images.rs");
+    for version in EngineKind::Postgres.versions() {
+        let recipe = format!("Recipe {{ version: {version:?},");
+        assert_eq!(software(version).image_hint().contains("xtask images"), recipes.contains(&recipe), "{version}");
+    }
+    assert_eq!(software("14").image_hint(), "docker pull postgres:14");
+}
+
+#[test]
+fn a_series_accepts_its_releases_and_a_release_only_itself() {
+    let check = |asked: &str, found: &str, expected: bool| {
+        assert_eq!(software(asked).accepts(found), expected, "{asked} against {found}");
+    };
+    check("15", "15.8", true);
+    check("15", "15", true);
+    check("1", "15.8", false);
+    check("15.8", "15.8", true);
+    check("15.8", "15.80", false);
+    check("15.8", "15.9", false);
+    check("18", "18beta1", true);
+}

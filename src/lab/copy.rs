@@ -1,0 +1,137 @@
+//! Copies of whole folders: blocks shared where the file system can, else copied; never some of each.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Copied, CopyKind, LabError, Place};
+
+/// Copies `from` to `to`, which must not exist, with owners and modes. Links to folders elsewhere are followed: their content is
+/// copied beside `to`, since two servers must not share it. `stop` ends it before the next file.
+///
+/// # Errors
+/// A file cannot be read or written; what was copied so far stays.
+pub(super) fn tree(from: &Path, to: &Path, stop: &CancellationToken) -> Result<Copied, LabError> {
+    let kind =
+        if can_reflink(from, to).map_err(|source| failed(to, source))? { CopyKind::Reflink } else { CopyKind::Files };
+    let mut copy = Copy { kind, bytes: 0, linked: 0, beside: beside(to), stop };
+    copy.folder(from, to)?;
+    Ok(Copied { kind, bytes: copy.bytes, place: Place::Folder(to.to_owned()) })
+}
+
+/// Where the content of links goes.
+pub(super) fn beside(to: &Path) -> PathBuf {
+    let mut name = to.file_name().unwrap_or_default().to_owned();
+    name.push(".linked");
+    to.with_file_name(name)
+}
+
+/// Gives a file or folder, and all in it, to an account.
+pub(super) fn give(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    chown(path, Some(uid), Some(gid))?;
+    if fs::symlink_metadata(path)?.is_dir() {
+        for entry in fs::read_dir(path)? {
+            give(&entry?.path(), uid, gid)?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies a file or folder without owners, blocks shared where that works.
+pub(super) fn plain(from: &Path, to: &Path) -> io::Result<()> {
+    if !fs::metadata(from)?.is_dir() {
+        return reflink_copy::reflink_or_copy(from, to).map(|_| ());
+    }
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        plain(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+struct Copy<'a> {
+    kind: CopyKind,
+    bytes: u64,
+    linked: usize,
+    beside: PathBuf,
+    stop: &'a CancellationToken,
+}
+
+impl Copy<'_> {
+    fn folder(&mut self, from: &Path, to: &Path) -> Result<(), LabError> {
+        let found = fs::metadata(from).map_err(|source| failed(from, source))?;
+        fs::create_dir(to).map_err(|source| failed(to, source))?;
+        for entry in fs::read_dir(from).map_err(|source| failed(from, source))? {
+            let entry = entry.map_err(|source| failed(from, source))?;
+            let (from, to) = (entry.path(), to.join(entry.file_name()));
+            let kind = entry.file_type().map_err(|source| failed(&from, source))?;
+            if kind.is_symlink() {
+                self.link(&from, &to)?;
+            } else if kind.is_dir() {
+                self.folder(&from, &to)?;
+            } else if kind.is_file() {
+                self.file(&from, &to).map_err(|source| failed(&to, source))?;
+            }
+        }
+        like(&found, to).map_err(|source| failed(to, source))
+    }
+
+    fn link(&mut self, from: &Path, to: &Path) -> Result<(), LabError> {
+        let mut target = fs::read_link(from).map_err(|source| failed(from, source))?;
+        if target.is_absolute() && target.is_dir() {
+            if self.linked == 0 {
+                fs::create_dir(&self.beside).map_err(|source| failed(&self.beside, source))?;
+                let found = fs::metadata(&target).map_err(|source| failed(&target, source))?;
+                like(&found, &self.beside).map_err(|source| failed(&self.beside, source))?;
+            }
+            self.linked += 1;
+            let copied = self.beside.join(self.linked.to_string());
+            self.folder(&target, &copied)?;
+            target = copied;
+        }
+        symlink(&target, to).map_err(|source| failed(to, source))
+    }
+
+    fn file(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.stop.is_cancelled() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let found = fs::metadata(from)?;
+        match self.kind {
+            CopyKind::Reflink => reflink_copy::reflink(from, to)?,
+            CopyKind::Files | CopyKind::Commit => fs::copy(from, to).map(|_| ())?,
+        }
+        self.bytes += found.len();
+        like(&found, to)
+    }
+}
+
+/// Tries it on a file of one byte: whether blocks can be shared is the file system's to say, not its name's.
+fn can_reflink(from: &Path, to: &Path) -> io::Result<bool> {
+    let (original, shared) = (from.with_extension("reflink-from"), to.with_extension("reflink-to"));
+    fs::write(&original, b"x")?;
+    let works = reflink_copy::reflink(&original, &shared).is_ok();
+    fs::remove_file(&original)?;
+    if works {
+        fs::remove_file(&shared)?;
+    }
+    Ok(works)
+}
+
+fn like(found: &fs::Metadata, path: &Path) -> io::Result<()> {
+    if rustix::process::geteuid().is_root() {
+        chown(path, Some(found.uid()), Some(found.gid()))?;
+    }
+    fs::set_permissions(path, Permissions::from_mode(found.mode() & 0o7777))
+}
+
+fn failed(path: &Path, source: io::Error) -> LabError {
+    LabError::io(format!("copy {}", path.display()), source)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,520 @@
+//! One container as a host.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bollard::models::{NetworkSettings, PortBinding};
+use bollard::query_parameters::{CommitContainerOptionsBuilder, UploadToContainerOptionsBuilder};
+use testcontainers::core::IntoContainerPort;
+use testcontainers::runners::AsyncRunner;
+use testcontainers::{ContainerAsync, GenericImage, ImageExt};
+use tokio::io::{AsyncRead, AsyncWriteExt};
+use tokio_util::io::ReaderStream;
+use tokio_util::sync::CancellationToken;
+
+use super::exec::{Attached, Inside, Run, Sink};
+use super::{call, engine, failed, image_for, remove_container, remove_image};
+use crate::engine::host::{Exec, ExecOutput, Host, HostError, Listen, StopMode};
+use crate::engine::software::Software;
+use crate::lab::lease::Lease;
+use crate::lab::native::last_lines;
+use crate::lab::process::describe_signal;
+use crate::lab::{Copied, CopyKind, LabError, LabHost, Place, within};
+
+/// Everything of ours in a container lies here: outside of every volume that an image may declare, so that a commit has it.
+const FOLDER: &str = "/rehearsal";
+const SCRIPT_DEADLINE: Duration = Duration::from_secs(60);
+const START_DEADLINE: Duration = Duration::from_secs(120);
+/// Of uploads and commits, which move whole databases.
+const BULK_DEADLINE: Duration = Duration::from_secs(3600);
+/// Parallel queries share memory there; Docker's own 64 MiB are soon too little.
+const SHARED_MEMORY_BYTES: u64 = 1 << 30;
+
+/// The container's main process. Ends if nobody takes the leash within a minute: whoever made it was killed before they could.
+const MAIN: &str = r#"
+trap 'exit 0' TERM
+sleep 60 & wait $!
+[ -e "/tmp/leash-$1" ] || exit 1
+while :; do sleep 86400 & wait $!; done
+"#;
+
+/// Holds the container: when its input ends without the word, so does the main process.
+const LEASH: &str = r#"
+: >"/tmp/leash-$1"
+echo held
+read -r word
+[ "$word" = keep ] || kill -TERM 1
+"#;
+
+/// Finds the server's folder and account, and makes ours. Answers folder, version, user, user id, group id and the names of the
+/// server's programs, a line each.
+const PREPARE: &str = r#"
+server=$1 user=$2 folder=$3; shift 3
+id -u "$user" >/dev/null 2>&1 || user=nobody
+found=
+for place in "$@"; do [ -x "$place/$server" ] && { found=$place; break; }; done
+[ -n "$found" ] || { path=$(command -v "$server") && found=$(dirname "$(readlink -f "$path")"); }
+[ -n "$found" ] || { echo "no $server in it" >&2; exit 1; }
+mkdir -p "$folder/s" && chown "$user" "$folder" "$folder/s" && chmod 700 "$folder" "$folder/s" || exit 1
+echo "$found"; "$found/$server" --version && echo "$user" && id -u "$user" && id -g "$user" && ls "$found"
+"#;
+
+const START: &str = r#"echo $$ >"$0.pid"; exec "$@" >>"$0.log" 2>&1 </dev/null"#;
+
+/// A container, and the server that runs in it.
+pub struct DockerHost {
+    software: Software,
+    inside: Inside,
+    /// Its drop removes the container; none once that was done or is not wanted.
+    container: Mutex<Option<ContainerAsync<GenericImage>>>,
+    leash: tokio::sync::Mutex<Option<Attached>>,
+    image: String,
+    lab: String,
+    name: String,
+    prepared: Prepared,
+    /// The engine's name for the running server.
+    server: tokio::sync::Mutex<Option<String>>,
+    outlives: AtomicBool,
+}
+
+impl DockerHost {
+    /// Starts a container, takes its leash, and prepares it for the server.
+    pub async fn create(
+        lease: &Lease,
+        name: &str,
+        software: &Software,
+        from: Option<Place>,
+    ) -> Result<DockerHost, LabError> {
+        let docker = engine().await?;
+        let image = match from {
+            Some(Place::Image(image)) => image,
+            _ => image_for(software).await?,
+        };
+        let container = start_container(&image, lease, name, software.port).await?;
+        let inside = Inside { docker, container: container.id().to_owned() };
+        let leash = take_leash(&inside, &container_name(lease, name)).await?;
+        let prepared = prepare(&inside, &image, software).await?;
+        Ok(DockerHost {
+            software: software.clone(),
+            inside,
+            container: Mutex::new(Some(container)),
+            leash: tokio::sync::Mutex::new(Some(leash)),
+            image,
+            lab: lease.id().to_owned(),
+            name: name.to_owned(),
+            prepared,
+            server: tokio::sync::Mutex::new(None),
+            outlives: AtomicBool::new(false),
+        })
+    }
+
+    async fn network(&self) -> Result<NetworkSettings, HostError> {
+        let found = self.inside.docker.inspect_container(&self.inside.container, None).await;
+        let found =
+            found.map_err(|error| host_failed("could not ask for the container's address".to_owned(), error))?;
+        Ok(found.network_settings.unwrap_or_default())
+    }
+
+    fn server_files(&self) -> String {
+        format!("{FOLDER}/server")
+    }
+
+    async fn exit_of(&self, id: &str) -> Option<String> {
+        match self.inside.exit_code(id).await {
+            Ok(None) => None,
+            Ok(Some(code)) if code > 128 => Some(describe_signal(i32::try_from(code - 128).unwrap_or(0))),
+            Ok(Some(code)) => Some(format!("exit status: {code}")),
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404 | 409, .. }) => {
+                Some("its container is gone".to_owned())
+            }
+            Err(error) => {
+                tracing::debug!(%error, "could not ask about a server");
+                None
+            }
+        }
+    }
+
+    /// Sends a signal to the server alone.
+    async fn signal(&self, signal: &str) -> Result<(), HostError> {
+        let pid_file = format!("{}.pid", self.server_files());
+        self.inside.script(r#"kill -s "$1" "$(cat "$2")""#, &[signal, &pid_file], SCRIPT_DEADLINE).await.map(|_| ())
+    }
+
+    /// Uploads a tar archive into the folder `to`.
+    async fn upload(&self, to: &str, archive: Archive) -> Result<(), HostError> {
+        let (reader, writer) = tokio::io::duplex(256 * 1024);
+        let ids = self.prepared.ids;
+        let packing = tokio::spawn(archive.pack(writer, ids));
+        let body = bollard::body_try_stream(ReaderStream::with_capacity(reader, 64 * 1024));
+        let options = UploadToContainerOptionsBuilder::new().path(to).build();
+        let docker = self.inside.docker.clone().with_timeout(BULK_DEADLINE);
+        let what = || format!("could not copy to {to} in the container");
+        let uploaded = docker.upload_to_container(&self.inside.container, Some(options), body).await;
+        let packed = packing.await.map_err(std::io::Error::other).and_then(|packed| packed);
+        // A failed upload breaks the pipe that is packed into, so its error is the cause.
+        uploaded.map_err(|error| host_failed(what(), error))?;
+        packed.map_err(|error| host_failed(what(), error))
+    }
+}
+
+#[async_trait]
+impl Host for DockerHost {
+    async fn program(&self, name: &str) -> Result<String, HostError> {
+        if self.prepared.programs.iter().any(|program| program == name) {
+            return Ok(format!("{}/{name}", self.prepared.folder));
+        }
+        Err(HostError::NoProgram {
+            program: name.to_owned(),
+            engine: self.software.engine.to_owned(),
+            version: self.software.version.clone(),
+            hint: format!("image {} lacks it; use one with all of the server's programs", self.image),
+        })
+    }
+
+    async fn exec_reading(
+        &self,
+        exec: &Exec,
+        stdin: &mut (dyn AsyncRead + Send + Unpin),
+        deadline: Duration,
+    ) -> Result<ExecOutput, HostError> {
+        let mut argv = vec![exec.program.as_str()];
+        argv.extend(exec.args.iter().map(String::as_str));
+        let env = [vec![("LANG".to_owned(), "C.UTF-8".to_owned())], exec.env.clone()].concat();
+        let run = Run { user: &self.prepared.user, env: &env, argv };
+        let mut stdout = Vec::new();
+        let output = self.inside.run(&run, stdin, Sink::Memory(&mut stdout), deadline).await?;
+        Ok(ExecOutput { stdout, ..output })
+    }
+
+    async fn start_server(&self, exec: &Exec) -> Result<(), HostError> {
+        let mut server = self.server.lock().await;
+        let files = self.server_files();
+        let mut argv = vec!["sh", "-c", START, &files, &exec.program];
+        argv.extend(exec.args.iter().map(String::as_str));
+        let env = [vec![("LANG".to_owned(), "C.UTF-8".to_owned())], exec.env.clone()].concat();
+        *server = Some(self.inside.detached(&self.prepared.user, &env, argv).await?);
+        Ok(())
+    }
+
+    async fn stop_server(&self, mode: StopMode, deadline: Duration) -> Result<(), HostError> {
+        let server = self.server.lock().await;
+        let Some(id) = server.as_ref() else { return Ok(()) };
+        if self.exit_of(id).await.is_some() {
+            return Ok(());
+        }
+        self.signal(match mode {
+            StopMode::Fast => "INT",
+            StopMode::Immediate => "QUIT",
+        })
+        .await?;
+        let ended = async {
+            while self.exit_of(id).await.is_none() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(deadline, ended).await.is_err() {
+            self.signal("KILL").await?;
+            let last = self.log_tail(1).await.pop().unwrap_or_else(|| "nothing".to_owned());
+            return Err(HostError::Deadline { what: "the server".to_owned(), deadline, last });
+        }
+        Ok(())
+    }
+
+    async fn server_exit(&self) -> Option<String> {
+        let server = self.server.lock().await;
+        self.exit_of(server.as_ref()?).await
+    }
+
+    async fn put(&self, local: &Path, path: &str) -> Result<(), HostError> {
+        let (folder, name) = split(path);
+        self.upload(folder, Archive::Local { from: local.to_owned(), name: name.to_owned() }).await
+    }
+
+    async fn write(&self, path: &str, content: &[u8]) -> Result<(), HostError> {
+        let (folder, name) = split(path);
+        self.upload(folder, Archive::Content { name: name.to_owned(), content: content.to_vec() }).await
+    }
+
+    async fn read_from(&self, path: &str, offset: u64) -> Result<Vec<u8>, HostError> {
+        let from = format!("+{}", offset + 1);
+        let run = Run { user: "0", env: &[], argv: vec!["tail", "-c", &from, path] };
+        let mut content = Vec::new();
+        let output = self.inside.run(&run, &mut tokio::io::empty(), Sink::Memory(&mut content), BULK_DEADLINE).await?;
+        read_well(path, &output).map(|()| content)
+    }
+
+    async fn size(&self, path: &str) -> Result<u64, HostError> {
+        let said = self.inside.script(r#"stat -c %s "$1""#, &[path], SCRIPT_DEADLINE).await?;
+        number(&said, "a file's size")
+    }
+
+    async fn log_tail(&self, lines: usize) -> Vec<String> {
+        let log = format!("{}.log", self.server_files());
+        let said = self.inside.script(r#"tail -c 65536 "$1""#, &[&log], SCRIPT_DEADLINE).await;
+        last_lines(said.unwrap_or_default().as_bytes(), lines)
+    }
+
+    fn folder(&self) -> String {
+        FOLDER.to_owned()
+    }
+
+    fn listen(&self) -> Listen {
+        Listen { address: "0.0.0.0".to_owned(), port: self.software.port, socket_dir: format!("{FOLDER}/s") }
+    }
+
+    async fn address(&self) -> Result<(String, u16), HostError> {
+        let network = self.network().await?;
+        network
+            .ports
+            .and_then(|mut ports| ports.remove(&format!("{}/tcp", self.software.port)).flatten())
+            .and_then(|bindings| bindings.into_iter().find_map(|binding| binding.host_port?.parse().ok()))
+            .map(|port| ("127.0.0.1".to_owned(), port))
+            .ok_or_else(|| HostError::Failed { what: "the container publishes no port".to_owned(), source: None })
+    }
+
+    async fn peer_address(&self) -> Result<(String, u16), HostError> {
+        let network = self.network().await?;
+        let networks = network.networks.into_iter().flatten().map(|(_, network)| network);
+        networks
+            .filter_map(|network| network.ip_address)
+            .find(|address| !address.is_empty())
+            .map(|address| (address, self.software.port))
+            .ok_or_else(|| HostError::Failed { what: "the container is on no network".to_owned(), source: None })
+    }
+
+    async fn free_bytes(&self) -> Result<u64, HostError> {
+        let said = self.inside.script("stat -f -c '%a %S' \"$1\"", &[FOLDER], SCRIPT_DEADLINE).await?;
+        let (blocks, size) = said.trim().split_once(' ').unwrap_or_default();
+        Ok(number(blocks, "free blocks")?.saturating_mul(number(size, "the size of a block")?))
+    }
+}
+
+#[async_trait]
+impl LabHost for DockerHost {
+    async fn fetch(&self, path: &str, local: &Path) -> Result<(), HostError> {
+        let could_not = |error: std::io::Error| host_failed(format!("could not write {}", local.display()), error);
+        let mut file = tokio::fs::File::create(local).await.map_err(could_not)?;
+        let run = Run { user: "0", env: &[], argv: vec!["cat", path] };
+        let output = self.inside.run(&run, &mut tokio::io::empty(), Sink::File(&mut file), BULK_DEADLINE).await?;
+        read_well(path, &output)
+    }
+
+    async fn outlive(&self) -> Result<bool, HostError> {
+        if let Some(mut leash) = self.leash.lock().await.take() {
+            let let_go = async {
+                leash.input.write_all(b"keep\n").await?;
+                leash.input.flush().await?;
+                while self.inside.exit_code(&leash.id).await.map_err(std::io::Error::other)?.is_none() {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                Ok::<_, std::io::Error>(())
+            };
+            let what = || "could not let go of the container".to_owned();
+            match tokio::time::timeout(SCRIPT_DEADLINE, let_go).await {
+                Ok(done) => done.map_err(|error| host_failed(what(), error))?,
+                Err(error) => return Err(host_failed(what(), error)),
+            }
+        }
+        self.outlives.store(true, Ordering::Relaxed);
+        if let Some(container) = self.container.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // Its drop would remove the container, and there is no other way to keep it from doing so.
+            std::mem::forget(container);
+        }
+        Ok(false)
+    }
+
+    /// Not stopped half way: the engine would go on with it, and leave an image that nobody knows.
+    async fn copy(&self, folder: &str, _stop: &CancellationToken) -> Result<Copied, LabError> {
+        let said = self.inside.script(r#"du -sk "$1" | cut -f1"#, &[folder], SCRIPT_DEADLINE).await?;
+        let bytes = number(&said, "a folder's size")?.saturating_mul(1024);
+        let (repo, tag) = ("rehearsal/kept", format!("{}-{}", self.lab, self.name));
+        let options = CommitContainerOptionsBuilder::new()
+            .container(&self.inside.container)
+            .repo(repo)
+            .tag(&tag)
+            .pause(false)
+            .build();
+        let docker = self.inside.docker.clone().with_timeout(BULK_DEADLINE);
+        let what = "keep the state of a container";
+        within(what, BULK_DEADLINE, async {
+            let committed = docker.commit_container(options, bollard::models::ContainerConfig::default()).await;
+            committed.map_err(|source| failed(what, source))
+        })
+        .await?;
+        Ok(Copied { kind: CopyKind::Commit, bytes, place: Place::Image(format!("{repo}:{tag}")) })
+    }
+
+    async fn destroy(&self) -> Result<(), LabError> {
+        if let Some(container) = self.container.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // Removed below, by a way that knows that it may be gone already.
+            std::mem::forget(container);
+        }
+        remove_container(&self.inside.docker, &self.inside.container).await?;
+        self.leash.lock().await.take();
+        if self.image.starts_with("rehearsal/kept:") {
+            remove_image(&self.inside.docker, &self.image).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What a container has for us.
+struct Prepared {
+    /// Of the server's programs.
+    folder: String,
+    programs: Vec<String>,
+    user: String,
+    ids: (u64, u64),
+}
+
+async fn start_container(
+    image: &str,
+    lease: &Lease,
+    name: &str,
+    port: u16,
+) -> Result<ContainerAsync<GenericImage>, LabError> {
+    let (repository, tag) = image.rsplit_once(':').unwrap_or((image, "latest"));
+    let container = container_name(lease, name);
+    let published = format!("{port}/tcp");
+    let request = GenericImage::new(repository, tag)
+        .with_exposed_port(port.tcp())
+        .with_entrypoint("/bin/sh")
+        .with_cmd(["-c", MAIN, "sh", &container])
+        .with_user("0")
+        .with_container_name(container)
+        .with_labels(lease.labels())
+        .with_shm_size(SHARED_MEMORY_BYTES)
+        .with_startup_timeout(START_DEADLINE)
+        .with_host_config_modifier(move |host| {
+            let loopback = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: None };
+            host.publish_all_ports = Some(false);
+            host.port_bindings = Some(HashMap::from([(published.clone(), Some(vec![loopback]))]));
+            host.auto_remove = Some(true);
+        });
+    request.start().await.map_err(|source| failed(&format!("start a container of {image}"), source))
+}
+
+/// Also names the leash, so that a container made from a copy of another does not find that one's.
+fn container_name(lease: &Lease, name: &str) -> String {
+    format!("rehearsal-{}-{name}", lease.id())
+}
+
+async fn take_leash(inside: &Inside, container: &str) -> Result<Attached, LabError> {
+    use futures::StreamExt;
+    let what = "take the container's leash";
+    let run = Run { user: "0", env: &[], argv: vec!["sh", "-c", LEASH, "sh", container] };
+    let mut leash = call(what, inside.attached(&run)).await?;
+    // Held once it said so.
+    match tokio::time::timeout(SCRIPT_DEADLINE, leash.output.next()).await {
+        Ok(Some(Ok(_))) => Ok(leash),
+        Ok(Some(Err(source))) => Err(failed(what, source)),
+        Ok(None) => Err(failed(what, "the container ended")),
+        Err(_) => Err(LabError::Deadline { what: what.to_owned(), deadline: SCRIPT_DEADLINE }),
+    }
+}
+
+async fn prepare(inside: &Inside, image: &str, software: &Software) -> Result<Prepared, LabError> {
+    let bad = |found: String| LabError::BadImage {
+        image: image.to_owned(),
+        engine: software.engine,
+        version: software.version.clone(),
+        found,
+    };
+    let places: Vec<String> =
+        software.places.iter().map(|place| place.of(software.series()).to_string_lossy().into_owned()).collect();
+    let mut arguments = vec![software.server, software.user, FOLDER];
+    arguments.extend(places.iter().map(String::as_str));
+    let said = inside.script(PREPARE, &arguments, SCRIPT_DEADLINE).await.map_err(|error| bad(error.to_string()))?;
+    let lines: Vec<&str> = said.lines().collect();
+    let [folder, version, user, uid, gid, ref programs @ ..] = lines[..] else { return Err(bad(said)) };
+    match (software.parse_version)(version) {
+        Some(found) if software.accepts(&found) => {}
+        _ => return Err(bad(version.to_owned())),
+    }
+    Ok(Prepared {
+        folder: folder.to_owned(),
+        programs: programs.iter().map(|name| (*name).to_owned()).collect(),
+        user: user.to_owned(),
+        ids: (number(uid, "a user id")?, number(gid, "a group id")?),
+    })
+}
+
+/// What is put into a container.
+enum Archive {
+    Local { from: PathBuf, name: String },
+    Content { name: String, content: Vec<u8> },
+}
+
+impl Archive {
+    /// Everything belongs to the server's account, and is for it alone.
+    async fn pack(self, to: tokio::io::DuplexStream, ids: (u64, u64)) -> std::io::Result<()> {
+        let mut builder = tokio_tar::Builder::new(to);
+        match self {
+            Archive::Content { name, content } => {
+                let mut header = header(ids, tokio_tar::EntryType::Regular);
+                header.set_size(content.len() as u64);
+                builder.append_data(&mut header, &name, content.as_slice()).await?;
+            }
+            Archive::Local { from, name } => {
+                let mut to_do = vec![(from, PathBuf::from(name))];
+                while let Some((from, name)) = to_do.pop() {
+                    let found = tokio::fs::metadata(&from).await?;
+                    if found.is_dir() {
+                        let mut header = header(ids, tokio_tar::EntryType::Directory);
+                        builder.append_data(&mut header, &name, tokio::io::empty()).await?;
+                        let mut entries = tokio::fs::read_dir(&from).await?;
+                        while let Some(entry) = entries.next_entry().await? {
+                            to_do.push((entry.path(), name.join(entry.file_name())));
+                        }
+                    } else {
+                        let mut header = header(ids, tokio_tar::EntryType::Regular);
+                        header.set_size(found.len());
+                        builder.append_data(&mut header, &name, tokio::fs::File::open(&from).await?).await?;
+                    }
+                }
+            }
+        }
+        builder.into_inner().await?.shutdown().await
+    }
+}
+
+fn header(ids: (u64, u64), kind: tokio_tar::EntryType) -> tokio_tar::Header {
+    let mut header = tokio_tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_uid(ids.0);
+    header.set_gid(ids.1);
+    header.set_mode(if kind == tokio_tar::EntryType::Directory { 0o700 } else { 0o600 });
+    header.set_size(0);
+    header
+}
+
+fn split(path: &str) -> (&str, &str) {
+    match path.rsplit_once('/') {
+        Some(("", name)) => ("/", name),
+        Some((folder, name)) => (folder, name),
+        None => ("/", path),
+    }
+}
+
+fn number(text: &str, what: &str) -> Result<u64, HostError> {
+    text.trim().parse().map_err(|error: std::num::ParseIntError| host_failed(format!("{text:?} is not {what}"), error))
+}
+
+fn read_well(path: &str, output: &ExecOutput) -> Result<(), HostError> {
+    if output.status == 0 {
+        return Ok(());
+    }
+    Err(HostError::Failed { what: format!("could not read {path}: {}", output.stderr.trim_end()), source: None })
+}
+
+fn host_failed(what: String, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> HostError {
+    let source = source.into();
+    if source.to_string().contains("no space left on device") {
+        return HostError::DiskFull { at: what };
+    }
+    HostError::Failed { what, source: Some(source) }
+}

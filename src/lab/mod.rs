@@ -1,0 +1,396 @@
+//! Labs: the hosts on which servers run, as plain processes or in containers. Start, stop, copy, and clear away whatever happens.
+//!
+//! A [`Lab`] belongs to one run and holds a locked lease file. Whoever kills the run frees the lock with it, so the next run can tell
+//! what is left over ([`reap`]) from what is alive.
+
+pub mod lease;
+pub mod reap;
+
+mod copy;
+mod docker;
+mod native;
+mod process;
+pub mod survey;
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::engine::host::{Host, HostError};
+use crate::engine::software::{self, Software};
+use crate::settings::LabChoice;
+
+pub use lease::{Base, LabInfo, LabState};
+pub use reap::{Reaped, reap, remove};
+pub use survey::{Survey, survey};
+
+/// Longest that clearing away waits for work in flight, and for each host.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LabKind {
+    Native,
+    Docker,
+}
+
+impl LabKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            LabKind::Native => "native",
+            LabKind::Docker => "docker",
+        }
+    }
+}
+
+impl fmt::Display for LabKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why this machine or its lab could not. Never about the release: a run that ends so is inconclusive.
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    #[error("no Docker Engine answers at {socket}")]
+    NoDocker {
+        socket: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("DOCKER_HOST is {host}, and only this machine's own engine, by its unix socket, can be a lab")]
+    RemoteDocker { host: String },
+    #[error("no image with {engine} {version}: {} not here, and {pull} could not be pulled: {why}", .tried.join(", "))]
+    NoImage { engine: &'static str, version: String, tried: Vec<String>, pull: String, why: String, built: bool },
+    #[error("image {image} has no {engine} {version}: {found}")]
+    BadImage { image: String, engine: &'static str, version: String, found: String },
+    #[error("no server of {engine} {version} on this machine; found {}", listed(.found))]
+    NoServer { engine: &'static str, version: String, found: Vec<String>, install: String },
+    #[error("{} cannot hold labs: {why}", .path.display())]
+    BadBase { path: PathBuf, why: String },
+    #[error("no account to run servers as: neither {wanted} nor nobody exists, and servers refuse root")]
+    NoAccount { wanted: &'static str },
+    #[error("the disk is full; could not {what}")]
+    DiskFull { what: String },
+    #[error("{what} took longer than {deadline:?}")]
+    Deadline { what: String, deadline: Duration },
+    #[error("could not {what}")]
+    Docker {
+        what: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("could not {what}")]
+    Io {
+        what: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Host(#[from] HostError),
+}
+
+impl LabError {
+    /// What to do about it, where there is something.
+    pub fn hint(&self) -> Option<String> {
+        let other = match self {
+            LabError::NoDocker { .. } | LabError::RemoteDocker { .. } | LabError::Docker { .. } => LabKind::Native,
+            LabError::NoServer { .. } => LabKind::Docker,
+            _ => return self.remedy(),
+        };
+        self.remedy().map(|remedy| format!("{remedy}, or use --lab {other}"))
+    }
+
+    /// As [`LabError::hint`], to get this lab and no other.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            LabError::NoDocker { .. } => Some("start Docker, or set DOCKER_HOST=unix://… to its socket".to_owned()),
+            LabError::RemoteDocker { .. } => {
+                Some("unset DOCKER_HOST, or set it to a socket of this machine (unix://…)".to_owned())
+            }
+            LabError::NoImage { pull, built, .. } => Some(software::image_hint(pull, *built)),
+            LabError::NoServer { install, .. } => Some(install.clone()),
+            LabError::BadImage { image, .. } => {
+                Some(format!("remove {image}, and pull or build one with all of the server's programs"))
+            }
+            LabError::Docker { .. } => {
+                Some("see that Docker is well (`docker info`, and `docker run` of that image)".to_owned())
+            }
+            LabError::NoAccount { wanted } => Some(format!("make the account {wanted}, or be another user than root")),
+            LabError::BadBase { .. } => {
+                Some(format!("set {} to a folder of your own with a short path", lease::VARIABLE))
+            }
+            LabError::DiskFull { .. } | LabError::Host(HostError::DiskFull { .. }) => {
+                Some(format!("free some space, or set {} to a folder on another disk", lease::VARIABLE))
+            }
+            LabError::Host(HostError::NoProgram { hint, .. }) => Some(hint.clone()),
+            _ => None,
+        }
+    }
+
+    fn io(what: impl Into<String>, source: std::io::Error) -> LabError {
+        if source.kind() == std::io::ErrorKind::StorageFull {
+            return LabError::DiskFull { what: what.into() };
+        }
+        LabError::Io { what: what.into(), source }
+    }
+}
+
+fn listed(found: &[String]) -> String {
+    if found.is_empty() { "none".to_owned() } else { found.join(", ") }
+}
+
+/// A copy of a folder of a host whose server was stopped.
+#[derive(Debug, Clone)]
+pub struct Copied {
+    pub kind: CopyKind,
+    pub bytes: u64,
+    place: Place,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyKind {
+    /// Blocks shared until written.
+    Reflink,
+    Files,
+    /// An image of the stopped server's container.
+    Commit,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    Folder(PathBuf),
+    Image(String),
+}
+
+/// A host of a lab: what engine code sees of it, and what only its lab's owner may do.
+#[async_trait]
+pub trait LabHost: Host {
+    /// Copies a file of the host to this machine.
+    async fn fetch(&self, path: &str, local: &Path) -> Result<(), HostError>;
+
+    /// From now on, neither the end of this process nor the drop of this value ends the server. Whether the server must be started
+    /// again for that.
+    async fn outlive(&self) -> Result<bool, HostError>;
+
+    /// Copies a folder of the host, whose server must be stopped. `stop` is cancelled once nobody wants the copy any more.
+    async fn copy(&self, folder: &str, stop: &CancellationToken) -> Result<Copied, LabError>;
+
+    /// Ends the server at once and removes everything. Again is no error.
+    async fn destroy(&self) -> Result<(), LabError>;
+}
+
+/// Which lab a run gets: what it asks for, or Docker where an engine answers and an image is here or can be pulled, else plain
+/// processes.
+///
+/// # Errors
+/// The lab that was asked for cannot be had; for [`LabChoice::Auto`], neither can, and the error is the native lab's.
+pub async fn choose(choice: LabChoice, software: &Software) -> Result<LabKind, LabError> {
+    match choice {
+        LabChoice::Native => native::find(software).await.map(|_| LabKind::Native),
+        LabChoice::Docker => docker::image_for(software).await.map(|_| LabKind::Docker),
+        LabChoice::Auto => match docker::image_for(software).await {
+            Ok(_) => Ok(LabKind::Docker),
+            Err(error) => {
+                tracing::info!(%error, "no Docker lab; using plain processes");
+                native::find(software).await.map(|_| LabKind::Native)
+            }
+        },
+    }
+}
+
+/// The folder with the server's programs, where that lab runs the server from this machine's own files.
+pub async fn programs(kind: LabKind, software: &Software) -> Option<PathBuf> {
+    match kind {
+        LabKind::Native => native::find(software).await.ok(),
+        LabKind::Docker => None,
+    }
+}
+
+/// The hosts of one run. [`Lab::close`] it on every path; what is only dropped ends its servers but leaves folders to [`reap`].
+pub struct Lab {
+    handle: LabHandle,
+}
+
+/// What makes hosts and copies in a lab; copies of it mean the same lab.
+#[derive(Clone)]
+pub struct LabHandle {
+    kind: LabKind,
+    lease: Arc<lease::Lease>,
+    hosts: Arc<Mutex<Vec<Arc<dyn LabHost>>>>,
+    /// Work that must not be dropped half way: a container in the making would be known to nobody.
+    work: TaskTracker,
+}
+
+impl LabHandle {
+    /// See [`Lab::folder`].
+    pub fn folder(&self) -> &Path {
+        self.lease.folder()
+    }
+
+    /// A fresh host called `name`, unique in this lab.
+    ///
+    /// # Errors
+    /// There is no such server here, or the host could not be made.
+    pub async fn host(&self, name: &str, software: &Software) -> Result<Arc<dyn LabHost>, LabError> {
+        self.make(name, software, None).await
+    }
+
+    /// A host that begins with what was copied; natively the copy becomes its own, so this works once.
+    ///
+    /// # Errors
+    /// As [`LabHandle::host`].
+    pub async fn host_from(
+        &self,
+        name: &str,
+        software: &Software,
+        copied: &Copied,
+    ) -> Result<Arc<dyn LabHost>, LabError> {
+        self.make(name, software, Some(copied.place.clone())).await
+    }
+
+    /// Copies a folder of a host, whose server must be stopped.
+    ///
+    /// # Errors
+    /// The disk is full, or a file cannot be read.
+    pub async fn copy(&self, host: &Arc<dyn LabHost>, folder: &str) -> Result<Copied, LabError> {
+        let (host, folder) = (Arc::clone(host), folder.to_owned());
+        // Whoever stops waiting for it does not want it.
+        let stop = CancellationToken::new();
+        let _unwanted = stop.clone().drop_guard();
+        joined(self.work.spawn(async move { host.copy(&folder, &stop).await })).await
+    }
+
+    async fn make(&self, name: &str, software: &Software, from: Option<Place>) -> Result<Arc<dyn LabHost>, LabError> {
+        let (lease, hosts, kind) = (Arc::clone(&self.lease), Arc::clone(&self.hosts), self.kind);
+        let (name, software) = (name.to_owned(), software.clone());
+        let task = self.work.spawn(async move {
+            let host: Arc<dyn LabHost> = match kind {
+                LabKind::Native => Arc::new(native::NativeHost::create(&lease, &name, &software, from).await?),
+                LabKind::Docker => Arc::new(docker::DockerHost::create(&lease, &name, &software, from).await?),
+            };
+            hosts.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&host));
+            Ok(host)
+        });
+        joined(task).await
+    }
+
+    fn take_hosts(&self) -> Vec<Arc<dyn LabHost>> {
+        std::mem::take(&mut *self.hosts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Lab {
+    /// Takes a lease for `run`.
+    ///
+    /// # Errors
+    /// The base folder cannot be used, or the disk is full.
+    pub async fn open(kind: LabKind, run: &str, base: &Base) -> Result<Lab, LabError> {
+        let (base, run) = (base.clone(), run.to_owned());
+        let lease = Arc::new(blocking(move || lease::Lease::take(&base, kind, &run)).await?);
+        Ok(Lab { handle: LabHandle { kind, lease, hosts: Arc::default(), work: TaskTracker::new() } })
+    }
+
+    pub fn kind(&self) -> LabKind {
+        self.handle.kind
+    }
+
+    /// On this machine, under its lease: removed with the lab, or by whoever reaps it.
+    pub fn folder(&self) -> &Path {
+        self.handle.folder()
+    }
+
+    pub fn handle(&self) -> LabHandle {
+        self.handle.clone()
+    }
+
+    /// Ends every server and removes everything of this lab, work in flight included.
+    ///
+    /// # Errors
+    /// The first thing that could not be removed; the others were.
+    pub async fn close(self) -> Result<(), LabError> {
+        let LabHandle { kind, lease, work, .. } = &self.handle;
+        work.close();
+        let settled = within("the lab's work in flight", CLOSE_DEADLINE, async {
+            work.wait().await;
+            Ok(())
+        })
+        .await;
+        let hosts = self.handle.take_hosts();
+        let destroyed = futures::future::join_all(hosts.iter().map(|host| host.destroy())).await;
+        let swept = match kind {
+            LabKind::Native => Ok(()),
+            LabKind::Docker => docker::sweep(lease.id()).await,
+        };
+        destroyed.into_iter().chain([settled, swept]).collect::<Result<(), LabError>>()?;
+        // What could not be removed keeps its folder, and the next run tries again.
+        let lease = Arc::clone(lease);
+        blocking(move || lease.end()).await
+    }
+
+    /// Leaves these hosts running when this process ends; all others of the lab are destroyed. [`remove`] takes them down later.
+    ///
+    /// # Errors
+    /// A host could not be destroyed, or the lease not written.
+    pub async fn release(self, kept: &[Arc<dyn LabHost>], nodes: Vec<lease::LeasedNode>) -> Result<PathBuf, LabError> {
+        for host in self.handle.take_hosts().iter().filter(|host| !kept.iter().any(|kept| Arc::ptr_eq(kept, host))) {
+            host.destroy().await?;
+        }
+        let lease = Arc::clone(&self.handle.lease);
+        blocking(move || lease.keep(nodes)).await?;
+        Ok(self.folder().to_owned())
+    }
+}
+
+/// Passes a program's input on to it. That it ends before it has read everything is no error here.
+async fn feed(from: &mut (dyn AsyncRead + Send + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let unreadable = |error: io::Error| io::Error::new(error.kind(), format!("its input cannot be read: {error}"));
+        let count = from.read(&mut buffer).await.map_err(unreadable)?;
+        let written = match count {
+            0 => to.shutdown().await,
+            count => to.write_all(&buffer[..count]).await,
+        };
+        match written {
+            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => return Ok(()),
+            Err(error) => return Err(error),
+            Ok(()) if count == 0 => return Ok(()),
+            Ok(()) => {}
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LabError> + Send + 'static,
+) -> Result<T, LabError> {
+    joined(tokio::task::spawn_blocking(work)).await
+}
+
+async fn joined<T>(task: tokio::task::JoinHandle<Result<T, LabError>>) -> Result<T, LabError> {
+    match task.await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => Err(LabError::io("finish work of the lab", std::io::Error::other(error))),
+        },
+    }
+}
+
+async fn within<T>(
+    what: &str,
+    deadline: Duration,
+    work: impl Future<Output = Result<T, LabError>>,
+) -> Result<T, LabError> {
+    match tokio::time::timeout(deadline, work).await {
+        Ok(result) => result,
+        Err(_) => Err(LabError::Deadline { what: what.to_owned(), deadline }),
+    }
+}

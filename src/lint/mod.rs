@@ -1,0 +1,72 @@
+//! What can be known of a plan's SQL before anything starts.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::engine::postgres::psql::{Script, ScriptProblem, Source};
+use crate::scenario::{Action, Scenario, Step};
+
+/// What the scenario's scripts hold.
+#[derive(Debug, Default)]
+pub struct Read {
+    /// Commands that are not understood, and files that cannot be read.
+    pub problems: Vec<ScriptProblem>,
+    /// Identifiers in the steps' statements, in lower case; none where a program may touch any table.
+    pub touched: Option<BTreeSet<String>>,
+}
+
+/// Reads every script of the scenario, undo and setup included, without running any.
+pub fn read(scenario: &Scenario) -> Read {
+    let folder = scenario.file.parent().unwrap_or(Path::new("."));
+    let mut problems = Vec::new();
+    for step in &scenario.setup {
+        read_step(scenario, step, folder, &mut problems);
+    }
+    let mut touched = Some(BTreeSet::new());
+    for step in &scenario.steps {
+        let identifiers = read_step(scenario, step, folder, &mut problems);
+        touched = touched.zip(identifiers).map(|(mut touched, more)| {
+            touched.extend(more);
+            touched
+        });
+    }
+    Read { problems, touched }
+}
+
+/// Identifiers in the step's own statements; none for a program.
+fn read_step(
+    scenario: &Scenario,
+    step: &Step,
+    folder: &Path,
+    problems: &mut Vec<ScriptProblem>,
+) -> Option<BTreeSet<String>> {
+    for undo in &step.undo {
+        read_step(scenario, undo, folder, problems);
+    }
+    let source = match &step.action {
+        Action::File { path } => Source::File(path.clone()),
+        Action::Sql { text } => Source::Text {
+            text: text.clone(),
+            file: scenario.file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            line: step.line,
+        },
+        Action::Command(_) => return None,
+        Action::Analyze { .. }
+        | Action::Restart
+        | Action::WaitFor { .. }
+        | Action::WaitCaughtUp { .. }
+        | Action::WaitUntil { .. }
+        | Action::Check { .. } => return Some(BTreeSet::new()),
+    };
+    match Script::open(source, folder) {
+        Ok(script) => {
+            let checked = script.check();
+            problems.extend(checked.problems);
+            Some(checked.identifiers)
+        }
+        Err(problem) => {
+            problems.push(problem);
+            Some(BTreeSet::new())
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The `rehearsal` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rehearsal::cli::run()
+}

@@ -1,0 +1,236 @@
+//! What the run did not rehearse, said as plainly as what it found.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::downtime::Judged;
+use super::facts::{Facts, ProbeFacts};
+use super::growth::sampled;
+use super::model::{Because, Gap, NotRehearsed, Step, StepState};
+use super::words::{bare, count, duration, list, number, percent};
+use crate::event::{CloneKind, Phase, StepRole};
+
+/// At most this many names stand in one line.
+const NAMED: usize = 6;
+
+/// Everything left unproven, in the order in which reports list it.
+pub fn not_rehearsed(facts: &Facts<'_>, steps: &[Step]) -> Vec<NotRehearsed> {
+    let mut gaps = Vec::new();
+    gaps.extend(steps_not_run(steps));
+    gaps.extend(sampled_tables(facts));
+    gaps.extend(empty_tables(facts));
+    gaps.extend(not_probed(facts));
+    gaps.push(gap(Gap::Workload, "no committed traffic of the application ran beside the plan".into(), Vec::new()));
+    gaps.extend(load_and_role(facts));
+    gaps.extend(replicas(facts));
+    gaps.extend(machine(facts));
+    gaps.extend(undo(facts));
+    gaps.extend(network(facts));
+    gaps.extend(comparison(facts));
+    gaps
+}
+
+fn gap(kind: Gap, what: String, names: Vec<String>) -> NotRehearsed {
+    NotRehearsed { kind, what, names }
+}
+
+fn steps_not_run(steps: &[Step]) -> Option<NotRehearsed> {
+    let names: Vec<String> = steps
+        .iter()
+        .filter(|step| step.role == StepRole::Plan && matches!(step.result, StepState::Skipped | StepState::NotReached))
+        .map(|step| step.name.clone())
+        .collect();
+    let what = format!("{} of the plan did not run: {}", count(names.len() as u64, "step"), list(&names, NAMED));
+    (!names.is_empty()).then(|| gap(Gap::StepNotRun, what, names))
+}
+
+fn sampled_tables(facts: &Facts<'_>) -> Vec<NotRehearsed> {
+    let tables = sampled(facts).into_iter().map(|(table, rehearsed, production)| {
+        let what = match rehearsed {
+            Some(rows) => {
+                format!(
+                    "{table}: {} of production's {} rows ({})",
+                    number(rows),
+                    number(production),
+                    percent(rows, production)
+                )
+            }
+            None => format!("{table}: production's {} rows; none were counted here", number(production)),
+        };
+        gap(Gap::SampledTable, what, vec![table.into()])
+    });
+    tables.collect()
+}
+
+fn empty_tables(facts: &Facts<'_>) -> Option<NotRehearsed> {
+    let names: Vec<String> =
+        facts.sizes.iter().filter(|(_, size)| size.rows == 0).map(|(name, _)| (*name).into()).collect();
+    let are = if names.len() == 1 { "is" } else { "are" };
+    let what = format!("{} {are} empty: {}", count(names.len() as u64, "table"), list(&names, NAMED));
+    (!names.is_empty()).then(|| gap(Gap::EmptyTable, what, names))
+}
+
+/// Tables of one reason in one line.
+fn not_probed(facts: &Facts<'_>) -> Vec<NotRehearsed> {
+    let mut reasons: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    if !facts.scenario.probes.auto {
+        let tables = facts.existing().into_iter().map(String::from).collect();
+        reasons.insert("`auto = false` in `[probes]`".into(), tables);
+    }
+    for (_, none) in facts.not_probed.iter().filter(|(_, none)| !facts.retired(&none.table)) {
+        let operation = none.operation.map_or_else(String::new, |operation| format!(" ({})", operation.name()));
+        reasons.entry(none.reason.clone()).or_default().push(format!("{}{operation}", bare(&none.table)));
+    }
+    for probe in facts.probes.values() {
+        let Some((_, reason)) = probe.dropped else { continue };
+        let retired = probe.spec.table.as_deref().is_some_and(|table| facts.retired(table));
+        if !retired {
+            reasons.entry(reason.into()).or_default().push(probe.spec.name.clone());
+        }
+    }
+    let after: Vec<String> = unseen_after(facts).map(|probe| probe.spec.name.clone()).collect();
+    if !after.is_empty() {
+        reasons.insert("it had no answer after the last step".into(), after);
+    }
+    reasons
+        .into_iter()
+        .map(|(reason, names)| gap(Gap::NotProbed, format!("no probe for {}: {reason}", list(&names, NAMED)), names))
+        .collect()
+}
+
+/// Probes that say nothing of what the plan left behind. One that was down to the end says it by that.
+fn unseen_after<'f, 'a>(facts: &'f Facts<'a>) -> impl Iterator<Item = &'f ProbeFacts<'a>> {
+    let over = facts.phases.iter().any(|run| run.phase == Phase::After && run.elapsed_ms.is_some());
+    facts.probes.iter().filter_map(move |(id, probe)| {
+        let answered = || facts.summaries.iter().any(|(_, of)| of.probe == *id && of.phase == Phase::After);
+        let down = || facts.windows.iter().any(|window| window.probe == *id && window.to_the_end());
+        let retired = || probe.spec.table.as_deref().is_some_and(|table| facts.retired(table));
+        (over && probe.dropped.is_none() && !answered() && !down() && !retired()).then_some(probe)
+    })
+}
+
+fn replicas(facts: &Facts<'_>) -> Option<NotRehearsed> {
+    let nodes = facts.scenario.topology.nodes.iter().filter(|node| node.replicates.is_some());
+    let names: Vec<String> = nodes.map(|node| node.name.clone()).collect();
+    let writer = &facts.scenario.writer().name;
+    let what = format!("nobody read from {}: all probes ran on {writer}", list(&names, NAMED));
+    (!names.is_empty()).then(|| gap(Gap::NotProbed, what, names))
+}
+
+fn load_and_role(facts: &Facts<'_>) -> Vec<NotRehearsed> {
+    let probes = &facts.scenario.probes;
+    let mut gaps = Vec::new();
+    if probes.open_transaction.is_none() {
+        let what = "no long transaction was kept open, so nothing had to queue behind one".into();
+        gaps.push(gap(Gap::LongReader, what, Vec::new()));
+    } else {
+        gaps.extend(without_reader(facts));
+    }
+    if probes.run_as.is_none() && !facts.probes.is_empty() {
+        let what = "probes ran as a role of the tool's own: lost grants of the application's role do not show in them";
+        gaps.push(gap(Gap::Role, what.into(), Vec::new()));
+    }
+    gaps
+}
+
+/// Where a reader was asked for: tables that the plan touches and nobody could keep a transaction open on.
+fn without_reader(facts: &Facts<'_>) -> Option<NotRehearsed> {
+    let touched =
+        facts.probes.values().filter(|probe| probe.spec.touched).filter_map(|probe| probe.spec.table.as_deref());
+    let without: BTreeSet<&str> = touched.map(bare).filter(|table| !facts.readers.contains(table)).collect();
+    let names: Vec<String> = without.into_iter().map(String::from).collect();
+    let what = format!("no long transaction was kept open on {}", list(&names, NAMED));
+    (!names.is_empty() && facts.plan_started_ms().is_some()).then(|| gap(Gap::LongReader, what, names))
+}
+
+fn machine(facts: &Facts<'_>) -> Vec<NotRehearsed> {
+    let mut gaps = Vec::new();
+    for node in facts.nodes.iter().filter(|node| !node.relaxed.is_empty()) {
+        let settings: Vec<String> = node.relaxed.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        let what =
+            format!("{} ran with {}: its writes are faster than production's", node.name, list(&settings, NAMED));
+        gaps.push(gap(Gap::RelaxedSettings, what, node.relaxed.keys().cloned().collect()));
+    }
+    for node in &facts.nodes {
+        let asked = facts.scenario.topology.nodes.iter().find(|planned| planned.name == node.name);
+        if let Some(asked) = asked.filter(|asked| !is_version(node.version, &asked.version)) {
+            let what = format!(
+                "{} ran {} {}, and the scenario asks for {}",
+                node.name, node.engine, node.version, asked.version
+            );
+            gaps.push(gap(Gap::Version, what, vec![node.name.into()]));
+        }
+    }
+    if facts.clone == Some(CloneKind::DockerCommit) {
+        let what = "the server ran on layered storage after the before state was kept: the first write to a file copies all of it";
+        gaps.push(gap(Gap::Clone, what.into(), Vec::new()));
+    }
+    gaps.extend(facts.notes.iter().map(|note| gap(Gap::Clone, note.clone(), Vec::new())));
+    gaps
+}
+
+/// "15.18 (Debian …)" is a "15", and not a "1".
+fn is_version(server: &str, asked: &str) -> bool {
+    server.strip_prefix(asked).is_some_and(|rest| !rest.starts_with(|letter: char| letter.is_ascii_digit()))
+}
+
+fn undo(facts: &Facts<'_>) -> Option<NotRehearsed> {
+    let undone = |step: usize| facts.steps.iter().any(|run| run.role == StepRole::Undo && run.step == step);
+    let names: Vec<String> = facts
+        .scenario
+        .steps
+        .iter()
+        .enumerate()
+        .filter(|(index, planned)| !planned.undo.is_empty() && !undone(*index))
+        .map(|(_, planned)| planned.name.clone())
+        .collect();
+    let what = format!("the undo of {} was not run", list(&names, NAMED));
+    (!names.is_empty()).then(|| gap(Gap::Undo, what, names))
+}
+
+/// A program has this machine's whole network: production was not the target because nobody named it, not because nothing could.
+fn network(facts: &Facts<'_>) -> Option<NotRehearsed> {
+    let mut names: Vec<String> =
+        facts.steps.iter().filter(|run| run.action == "command").map(|run| run.name.into()).collect();
+    names.dedup();
+    let ran = if names.len() == 1 { "a program" } else { "programs" };
+    let what = format!(
+        "{} ran {ran} with this machine's network and files: nothing kept them from servers other than the lab's",
+        list(&names, NAMED)
+    );
+    (!names.is_empty()).then(|| gap(Gap::Network, what, names))
+}
+
+/// Tables of one reason in one line.
+fn comparison(facts: &Facts<'_>) -> Vec<NotRehearsed> {
+    let Some((_, diff)) = facts.diff else {
+        return vec![gap(Gap::Comparison, "schema and data before and after were not compared".into(), Vec::new())];
+    };
+    let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for not in &diff.not_compared {
+        reasons.entry(&not.reason).or_default().push(bare(&not.table).into());
+    }
+    let line = |(reason, names): (&str, Vec<String>)| {
+        gap(Gap::Comparison, format!("rows not compared of {}: {reason}", list(&names, NAMED)), names)
+    };
+    reasons.into_iter().map(line).collect()
+}
+
+/// Stalls that count for nothing, for the reader to judge.
+pub fn stalls(judged: &[Judged<'_, '_>]) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (because, tail) in [
+        (Because::Unexplained, "had no cause that was seen on the server, and count for nothing"),
+        (Because::Harness, "came while the harness itself was late, and count for nothing"),
+    ] {
+        let lengths: Vec<f64> = judged
+            .iter()
+            .filter(|window| window.because == because)
+            .map(|window| window.facts.interval.length_ms())
+            .collect();
+        if !lengths.is_empty() {
+            let longest = duration(lengths.iter().copied().fold(0.0, f64::max));
+            notes.push(format!("{} of probes, up to {longest}, {tail}", count(lengths.len() as u64, "stall")));
+        }
+    }
+    notes
+}

@@ -1,0 +1,72 @@
+//! The rules: what in a run becomes a finding. One file an idea; each rule is a pure function of the facts.
+
+mod data;
+mod expect;
+mod feel;
+pub mod replication;
+mod schema;
+mod statements;
+pub mod steps;
+
+pub use expect::unmet;
+
+use super::downtime::Judged;
+use super::facts::{Facts, StepRun};
+use crate::finding::{Code, Finding, Severity};
+
+/// At most this many events are named as evidence of one finding.
+const EVIDENCE: usize = 20;
+
+/// Every finding but an unmet expectation, errors first, in the order of the codes.
+pub fn findings(facts: &Facts<'_>, judged: &[Judged<'_, '_>]) -> Vec<Finding> {
+    let mut found = steps::findings(facts);
+    found.extend(feel::findings(facts, judged));
+    found.extend(replication::findings(facts));
+    found.extend(schema::findings(facts));
+    found.extend(data::findings(facts));
+    found.extend(statements::findings(facts));
+    // Stable: findings of one code stay in the order in which the plan brought them about.
+    found.sort_by(|a, b| b.severity.cmp(&a.severity).then(a.code.cmp(&b.code)));
+    found
+}
+
+/// A finding of that code; effect and remedy as in the table of codes.
+fn finding(code: Code, condition: String) -> Finding {
+    let data = code.data();
+    Finding {
+        code,
+        severity: data.severity,
+        condition,
+        effect: data.effect.into(),
+        remedy: data.remedy.into(),
+        evidence: Vec::new(),
+        step: None,
+        node: None,
+    }
+}
+
+impl Finding {
+    fn at(mut self, run: &StepRun<'_>) -> Finding {
+        self.step = Some(run.name.into());
+        self.node = Some(run.node.into());
+        self
+    }
+
+    fn resting_on(mut self, events: impl IntoIterator<Item = u64>) -> Finding {
+        self.evidence.extend(events);
+        self.evidence.sort_unstable();
+        self.evidence.dedup();
+        self.evidence.truncate(EVIDENCE);
+        self
+    }
+
+    fn weighing(mut self, severity: Severity) -> Finding {
+        self.severity = severity;
+        self
+    }
+
+    fn instead(mut self, remedy: impl Into<String>) -> Finding {
+        self.remedy = remedy.into();
+        self
+    }
+}

@@ -1,0 +1,111 @@
+//! A child process in a group of its own, on a thread of its own: it dies with this program, and its group can be ended as one.
+
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+use tokio::sync::oneshot;
+
+use super::End;
+
+/// A process that runs, or has ended and was not reaped: until then its group's number is its own.
+pub struct Running {
+    group: Pid,
+    exited: oneshot::Receiver<()>,
+    has_exited: bool,
+    /// Dropped to let the thread reap it.
+    release: Option<mpsc::Sender<()>>,
+    status: oneshot::Receiver<io::Result<ExitStatus>>,
+}
+
+/// Starts it with no standard input.
+///
+/// # Errors
+/// The system's, when it cannot be started.
+pub async fn start(mut command: Command) -> io::Result<Running> {
+    command.stdin(Stdio::null()).process_group(0);
+    die_with_parent(&mut command);
+    let (tell_started, started) = oneshot::channel();
+    // The kernel's death signal follows the thread that spawned: this one lives until the child is reaped.
+    std::thread::Builder::new().name("command".to_owned()).spawn(move || {
+        let mut child = match command.spawn() {
+            Ok(child) => child,
+            Err(error) => return drop(tell_started.send(Err(error))),
+        };
+        // The command holds the writing end of the output.
+        drop(command);
+        let (tell_exited, exited) = oneshot::channel();
+        let (tell_status, status) = oneshot::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let group = Pid::from_child(&child);
+        // If nobody waits for it any more, dropping it ends the group.
+        drop(tell_started.send(Ok(Running { group, exited, has_exited: false, release: Some(release), status })));
+        wait_without_reaping(&child);
+        // Both are for whoever still waits.
+        let _ = tell_exited.send(());
+        let _ = released.recv();
+        let _ = tell_status.send(child.wait());
+    })?;
+    started.await.map_err(io::Error::other)?
+}
+
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
+#[expect(unsafe_code, reason = "a hook between fork and exec is unsafe by its nature; one system call is made in it")]
+fn die_with_parent(command: &mut Command) {
+    // SAFETY: prctl allocates nothing and takes no lock, so it may be called between fork and exec.
+    unsafe {
+        command.pre_exec(|| Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?));
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
+fn die_with_parent(_: &mut Command) {}
+
+fn wait_without_reaping(child: &Child) {
+    let id = WaitId::Pid(Pid::from_child(child));
+    while let Err(rustix::io::Errno::INTR) =
+        rustix::process::waitid(id.clone(), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
+    {}
+}
+
+impl Running {
+    /// Returns once the process has ended. Safe to cancel, and to call again.
+    pub async fn exited(&mut self) {
+        if !self.has_exited {
+            // The thread tells, or is gone, and with it the process.
+            let _ = (&mut self.exited).await;
+            self.has_exited = true;
+        }
+    }
+
+    /// To the whole group.
+    pub fn signal(&self, signal: Signal) {
+        if let Err(error) = rustix::process::kill_process_group(self.group, signal) {
+            tracing::debug!(%error, "no such group any more");
+        }
+    }
+
+    /// How it ended; to be called after [`Running::exited`].
+    ///
+    /// # Errors
+    /// The system's.
+    pub async fn reap(mut self) -> io::Result<End> {
+        self.release = None;
+        let status = (&mut self.status).await.map_err(io::Error::other)??;
+        Ok(match (status.code(), status.signal()) {
+            (Some(code), _) => End::Exited(code),
+            (None, signal) => End::Killed(signal.unwrap_or_default()),
+        })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Not reaped: whoever waited for it was cancelled.
+        if self.release.is_some() {
+            self.signal(Signal::KILL);
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The rehearsal itself: the dispatcher of events, and the tasks that send them.
+
+pub mod blockers;
+pub mod clock;
+pub mod command;
+pub mod current;
+pub mod dispatcher;
+pub mod observer;
+pub mod observing;
+pub mod owners;
+mod plan;
+pub mod probes;
+mod program;
+pub mod readers;
+mod replication;
+pub mod run;
+mod sql;
+mod step;
+mod watching;

@@ -1,0 +1,233 @@
+//! The observer: looks a few times a second at who waits for a lock behind whom, and tells it in the run's own terms.
+
+use std::collections::{HashMap, HashSet};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::observing::Observing;
+use crate::engine::endpoint::Endpoint;
+use crate::engine::postgres::connect::DriverError;
+use crate::engine::postgres::waits::{BackEnd, Waiting, Waits, without_literals};
+use crate::event::{Event, Owner, Session};
+
+/// Distance of two looks, at least.
+const EVERY: Duration = Duration::from_millis(50);
+
+/// A look takes at most one part in so many of the time, when nobody waits and when somebody does.
+const REST: u32 = 100;
+const REST_WHILE_WAITING: u32 = 20;
+
+/// After a connection was lost.
+const RECONNECT: Duration = Duration::from_millis(250);
+
+/// An observer at work, on a thread of its own.
+#[derive(Debug)]
+pub struct Observer {
+    /// However it is let go of, the thread ends: it would hold on to the run's events.
+    stop: DropGuard,
+    thread: JoinHandle<()>,
+}
+
+impl Observer {
+    /// # Errors
+    /// When the system gives no thread or no timer.
+    pub fn start(superuser: &Endpoint, observing: &Observing, cancel: &CancellationToken) -> std::io::Result<Observer> {
+        let stop = cancel.child_token();
+        let watch = Watch { observing: observing.clone(), waits: HashMap::new(), numbered: 0 };
+        let (superuser, until) = (superuser.clone(), stop.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = std::thread::Builder::new().name("observer".into()).spawn(move || {
+            runtime.block_on(async { watch.run(&superuser, &until).await });
+        })?;
+        Ok(Observer { stop: stop.drop_guard(), thread })
+    }
+
+    /// Ends it; waits that were seen last are told as ended.
+    pub async fn stop(self) {
+        drop(self.stop);
+        if !matches!(tokio::task::spawn_blocking(move || self.thread.join()).await, Ok(Ok(()))) {
+            tracing::warn!("the observer's thread panicked");
+        }
+    }
+}
+
+struct Watch {
+    observing: Observing,
+    /// By the waiter's process id.
+    waits: HashMap<i32, Wait>,
+    numbered: u64,
+}
+
+/// A wait that has been told as begun.
+struct Wait {
+    number: u64,
+    target: String,
+    waited: Duration,
+    /// When it had waited so long.
+    seen: Instant,
+}
+
+impl Watch {
+    async fn run(mut self, superuser: &Endpoint, stop: &CancellationToken) {
+        let cost = self.observing.cost.thread();
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                connected = Waits::connect(superuser) => match connected {
+                    Ok(waits) => tokio::select! {
+                        () = stop.cancelled() => break,
+                        () = self.look_on(&waits, || cost.update()) => {}
+                    },
+                    Err(error) => tracing::debug!(%error, "the observer could not connect"),
+                },
+            }
+            // While the server restarts there is nobody to wait.
+            self.tell(&[], &[]);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = sleep(RECONNECT) => {}
+            }
+        }
+        self.tell(&[], &[]);
+        cost.update();
+    }
+
+    /// Until the connection is lost.
+    async fn look_on(&mut self, waits: &Waits, looked: impl Fn()) {
+        loop {
+            let start = Instant::now();
+            let rest = match look(waits).await {
+                Ok((waiting, back_ends)) => {
+                    self.tell(&waiting, &back_ends);
+                    if waiting.is_empty() { REST } else { REST_WHILE_WAITING }
+                }
+                Err(_) if waits.is_closed() => return,
+                // A catalog is locked: what cannot be seen now may be seen next time.
+                Err(error) => {
+                    tracing::debug!(%error, "the observer could not look");
+                    REST
+                }
+            };
+            looked();
+            sleep((start.elapsed() * rest).clamp(EVERY, EVERY * 20)).await;
+        }
+    }
+
+    fn tell(&mut self, waiting: &[Waiting], back_ends: &[BackEnd]) {
+        let now = Instant::now();
+        let still: HashSet<i32> = waiting
+            .iter()
+            .filter(|each| self.waits.get(&each.pid).is_some_and(|wait| wait.is(each)))
+            .map(|each| each.pid)
+            .collect();
+        for (_, wait) in self.waits.extract_if(|pid, _| !still.contains(pid)) {
+            // It ended somewhere between the last look and this one.
+            let elapsed = wait.waited + (now - wait.seen) / 2;
+            self.observing
+                .events
+                .send(Event::LockWaitEnded { wait: wait.number, elapsed_ms: elapsed.as_secs_f64() * 1e3 });
+        }
+        for each in waiting {
+            let Some(waiter) = self.session(each.pid, back_ends) else { continue };
+            let chain: Vec<Session> =
+                chain(each.pid, waiting).iter().filter_map(|&pid| self.session(pid, back_ends)).collect();
+            if matches!(waiter.owner, Owner::Probe { .. }) {
+                self.observing.blockers.saw(each.pid, &chain);
+            }
+            if let Some(wait) = self.waits.get_mut(&each.pid) {
+                wait.waited = each.waited.unwrap_or(wait.waited + (now - wait.seen));
+                wait.seen = now;
+                continue;
+            }
+            self.numbered += 1;
+            let waited = each.waited.unwrap_or_default();
+            let wait = Wait { number: self.numbered, target: each.target.clone(), waited, seen: now };
+            self.waits.insert(each.pid, wait);
+            self.observing.events.send(Event::LockWaitStarted {
+                wait: self.numbered,
+                waiter,
+                relation: each.relation.clone(),
+                mode: each.mode.clone(),
+                blockers: chain,
+            });
+        }
+    }
+
+    /// In the run's terms; none for a back end that has ended meanwhile.
+    fn session(&self, pid: i32, back_ends: &[BackEnd]) -> Option<Session> {
+        if pid == 0 {
+            let owner = Owner::Server { what: "prepared transaction".into() };
+            return Some(Session { pid, owner, sql: None });
+        }
+        let back_end = back_ends.iter().find(|back_end| back_end.pid == pid)?;
+        let owner = self.observing.owners.get(pid).unwrap_or_else(|| match back_end.kind.as_str() {
+            "client backend" | "parallel worker" => Owner::Other { application: back_end.application.clone() },
+            "autovacuum worker" => Owner::Server { what: "autovacuum".into() },
+            kind => Owner::Server { what: kind.to_owned() },
+        });
+        let sql = match owner {
+            Owner::Step { .. } => Some(back_end.sql.clone()),
+            Owner::Other { .. } => Some(without_literals(&back_end.sql)),
+            Owner::Probe { .. } | Owner::Reader { .. } | Owner::Server { .. } => None,
+        };
+        Some(Session { pid, owner, sql })
+    }
+}
+
+impl Wait {
+    /// Whether that is this wait going on, and not another one for the same thing.
+    fn is(&self, seen: &Waiting) -> bool {
+        self.target == seen.target && seen.waited.is_none_or(|waited| waited >= self.waited)
+    }
+}
+
+async fn look(waits: &Waits) -> Result<(Vec<Waiting>, Vec<BackEnd>), DriverError> {
+    let waiting = waits.look().await?;
+    if waiting.is_empty() {
+        return Ok((waiting, Vec::new()));
+    }
+    let pids: HashSet<i32> = waiting.iter().flat_map(|each| each.blockers.iter().copied().chain([each.pid])).collect();
+    let back_ends = waits.back_ends(&pids.into_iter().collect::<Vec<i32>>()).await?;
+    Ok((waiting, back_ends))
+}
+
+/// Everyone in the way of that session: those directly before it, then those before them, each once.
+fn chain(pid: i32, waiting: &[Waiting]) -> Vec<i32> {
+    let mut chain = vec![pid];
+    let mut at = 0;
+    while let Some(&next) = chain.get(at) {
+        let before = waiting.iter().find(|each| each.pid == next).map_or(&[][..], |each| &each.blockers);
+        for &blocker in before {
+            if !chain.contains(&blocker) {
+                chain.push(blocker);
+            }
+        }
+        at += 1;
+    }
+    chain.split_off(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chain_is_followed_to_its_end_and_through_circles() {
+        let wait = |pid, blockers: &[i32]| Waiting {
+            pid,
+            target: "relation".into(),
+            mode: "RowExclusive".into(),
+            relation: None,
+            waited: None,
+            blockers: blockers.to_vec(),
+        };
+        let check = |pid, waiting: &[Waiting], expected: &[i32]| assert_eq!(chain(pid, waiting), expected);
+        check(3, &[wait(3, &[2]), wait(2, &[1])], &[2, 1]);
+        check(1, &[wait(1, &[2]), wait(2, &[1])], &[2]);
+        check(9, &[wait(3, &[2])], &[]);
+        check(4, &[wait(4, &[2, 3]), wait(3, &[1]), wait(2, &[1])], &[2, 3, 1]);
+    }
+}

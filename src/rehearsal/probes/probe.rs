@@ -1,0 +1,400 @@
+//! One probe at work: starts on its grid whether or not the last answer came, judges each answer, keeps the figures.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use tokio::sync::Notify;
+use tokio::time::sleep_until;
+
+use super::lag::Lag;
+use super::pace::Grid;
+use super::recorder::{Figures, Recorder, When, micros};
+use super::windows::{Ended, Went, Window, Windows};
+use crate::engine::endpoint::Endpoint;
+use crate::engine::postgres::probing::{Failure, FailureKind, Script, Session, Stage};
+use crate::event::{DownCause, Downtime, Event, Owner, Phase, Session as Seen};
+use crate::rehearsal::current::Running;
+use crate::rehearsal::observing::Observing;
+
+/// What a probe does.
+#[derive(Debug)]
+pub(super) enum Work {
+    Script(Box<Script>),
+    /// A fresh connection, and a first answer on it.
+    Connect,
+}
+
+/// Whose session a probe uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seat {
+    Own,
+    /// One of the shared ones, while it operates and as long as it is down.
+    Shared,
+}
+
+/// What all probes of one thread share.
+pub(super) struct Shared {
+    pub observing: Observing,
+    pub app: Endpoint,
+    pub down_after: Duration,
+    pub timeout: Duration,
+    /// Interval of a shared probe while it is down.
+    pub every_when_down: Duration,
+    pub when: Cell<When>,
+    pub lag: RefCell<Lag>,
+    pub idle: RefCell<Vec<Session>>,
+    /// Shared sessions that may still be opened.
+    pub may_open: Cell<usize>,
+    /// Probes whose first session is not open yet.
+    pub opening: Cell<usize>,
+    pub opened: Notify,
+    /// Since when every probe is to run once, while that is so.
+    pub round: Cell<Option<Instant>>,
+    /// Such a round begins.
+    pub hurry: Notify,
+    /// Some probe had its answer.
+    pub answered: Notify,
+    /// Numbers windows, over all threads.
+    pub windows: Arc<AtomicU64>,
+}
+
+pub(super) struct Probe {
+    pub id: u32,
+    pub seat: Seat,
+    pub writes: bool,
+    pub work: RefCell<Option<Work>>,
+    pub grid: Cell<Grid>,
+    /// Operations it may still do before it has used up its share of a sequence.
+    pub allowance: Cell<Option<u64>>,
+    pub recorder: RefCell<Recorder>,
+    pub windows: RefCell<Windows>,
+    window: Cell<u64>,
+    /// Begin by then, whatever the grid says.
+    pub early: Cell<Option<Instant>>,
+    /// The intended start of the last operation that was answered.
+    last: Cell<Option<Instant>>,
+    /// The operation under way: its intended start, and whether its answer counts for windows.
+    under_way: Cell<Option<(Instant, bool)>>,
+    /// The back end that it went to, where it got that far.
+    pid: Cell<Option<i32>>,
+    /// Time that the server took, in microseconds, over the control run.
+    pub alone: RefCell<Histogram<u32>>,
+    /// What the control run first had against it.
+    pub refused: RefCell<Option<String>>,
+    pub dropped: Cell<bool>,
+    pub operations: Cell<u64>,
+}
+
+impl Probe {
+    pub fn new(id: u32, seat: Seat, writes: bool, work: Work, grid: Grid, allowance: Option<u64>) -> Probe {
+        Probe {
+            id,
+            seat,
+            writes,
+            work: RefCell::new(Some(work)),
+            grid: Cell::new(grid),
+            allowance: Cell::new(allowance),
+            recorder: RefCell::default(),
+            windows: RefCell::default(),
+            window: Cell::new(0),
+            early: Cell::new(None),
+            last: Cell::new(None),
+            under_way: Cell::new(None),
+            pid: Cell::new(None),
+            alone: RefCell::new(Histogram::new(3).expect("three digits are allowed")),
+            refused: RefCell::default(),
+            dropped: Cell::new(false),
+            operations: Cell::new(0),
+        }
+    }
+
+    /// Gives the probe up, for this reason.
+    pub fn drop_for(&self, reason: String, shared: &Shared) {
+        self.dropped.set(true);
+        shared.observing.events.send(Event::ProbeDropped { probe: self.id, reason });
+    }
+
+    /// Runs until its task is ended or the probe is dropped.
+    pub async fn run(self: Rc<Self>, shared: Rc<Shared>) {
+        let Some(mut work) = self.work.borrow_mut().take() else { return };
+        let mut session = match (&work, self.seat) {
+            (Work::Script(_), Seat::Own) => Session::open(&shared.app, shared.timeout).await.ok(),
+            _ => None,
+        };
+        shared.opening.set(shared.opening.get() - 1);
+        shared.opened.notify_waiters();
+        let mut intended = self.grid.get().after(Instant::now());
+        loop {
+            intended = self.wait(intended, &shared).await;
+            if self.dropped.get() {
+                return;
+            }
+            if self.seat == Seat::Shared && session.is_none() {
+                match shared.seat() {
+                    Taken::Session(idle) => session = Some(idle),
+                    Taken::Leave => {}
+                    Taken::None => {
+                        // All are held by probes that wait: this start is not made, and says nothing.
+                        let now = Instant::now();
+                        intended = match shared.round.get() {
+                            Some(round) if !self.ran_since(round) => now + shared.every_when_down,
+                            _ => self.grid.get().after(now),
+                        };
+                        continue;
+                    }
+                }
+            }
+            let went = self.operate(&mut work, &mut session, intended, &shared).await;
+            if self.used_up() {
+                self.drop_for("its share of the sequence's values is used up".into(), &shared);
+                return;
+            }
+            let now = Instant::now();
+            let down = self.windows.borrow().open_since().is_some();
+            intended = match went {
+                Went::GaveUp => now,
+                _ if down && self.seat == Seat::Shared => now + shared.every_when_down,
+                _ => self.grid.get().after(now),
+            };
+            // A lost session leaves its place to whoever opens one next; the others are kept as long as the probe is down.
+            if self.seat == Seat::Shared && (session.is_none() || !down) {
+                shared.leave(session.take());
+            }
+        }
+    }
+
+    /// Whether an operation that began then or later had its answer.
+    pub fn ran_since(&self, then: Instant) -> bool {
+        self.last.get().is_some_and(|last| last >= then)
+    }
+
+    /// Until the intended start, or an earlier one that was asked for meanwhile; returns which.
+    async fn wait(&self, mut intended: Instant, shared: &Shared) -> Instant {
+        loop {
+            intended = self.early.take().map_or(intended, |early| early.min(intended));
+            // What is due already, since the last one was given up, says nothing of how late timers are.
+            if intended <= Instant::now() {
+                return intended;
+            }
+            tokio::select! {
+                biased;
+                () = sleep_until(intended.into()) => {
+                    shared.lag.borrow_mut().woke(intended, intended.elapsed());
+                    return intended;
+                }
+                () = shared.hurry.notified() => {}
+            }
+        }
+    }
+
+    async fn operate(
+        &self,
+        work: &mut Work,
+        session: &mut Option<Session>,
+        intended: Instant,
+        shared: &Shared,
+    ) -> Went {
+        let when = shared.when.get();
+        let judged = when.phase != Phase::Control;
+        let during = shared.observing.current.get();
+        self.under_way.set(Some((intended, judged)));
+        self.pid.set(None);
+        let result = {
+            let stage = if judged { Stage::Release } else { Stage::Alone };
+            let attempt = self.attempt(work, session, stage, shared);
+            tokio::pin!(attempt);
+            tokio::select! {
+                biased;
+                result = &mut attempt => result,
+                () = sleep_until((intended + shared.down_after).into()) => {
+                    if judged && self.windows.borrow_mut().late_so_far(intended, during) {
+                        self.announce(intended, DownCause::Late, shared);
+                    }
+                    attempt.await
+                }
+            }
+        };
+        let answered = Instant::now();
+        self.under_way.set(None);
+        let latency = answered.saturating_duration_since(intended);
+        let went = match result {
+            Ok(took) => {
+                if let (false, Some(took)) = (judged, took) {
+                    self.alone.borrow_mut().record(micros(took)).expect("it grows as it must");
+                }
+                if latency <= shared.down_after { Went::Good } else { Went::Late }
+            }
+            Err(Failure { kind: FailureKind::GaveUp, .. }) => Went::GaveUp,
+            Err(Failure { kind: FailureKind::Unfit, error }) => {
+                let reason = format!("the table's new shape leaves no way to do it: {}", error.message);
+                self.drop_for(reason, shared);
+                Went::Good
+            }
+            Err(failure) => Went::Failed(failure.error),
+        };
+        self.keep(when, &went, intended, answered);
+        self.last.set(Some(intended));
+        shared.answered.notify_waiters();
+        if judged {
+            let blocked_by = self.blockers(shared);
+            self.judge(&Ended { intended, answered, went: went.clone(), during, blocked_by }, shared);
+        }
+        went
+    }
+
+    /// Returns how long the server was at it, before the plan; of a connection, how long it took.
+    async fn attempt(
+        &self,
+        work: &mut Work,
+        session: &mut Option<Session>,
+        stage: Stage,
+        shared: &Shared,
+    ) -> Result<Option<Duration>, Failure> {
+        let script = match work {
+            Work::Script(script) => script,
+            Work::Connect => {
+                let sent = Instant::now();
+                return Session::open(&shared.app, shared.timeout).await.map(|_| Some(sent.elapsed()));
+            }
+        };
+        let open = match session.take() {
+            Some(open) => open,
+            None => Session::open(&shared.app, shared.timeout).await?,
+        };
+        self.pid.set(Some(open.pid()));
+        shared.observing.owners.set(open.pid(), Owner::Probe { probe: self.id });
+        let result = script.run(&open, stage).await;
+        if matches!(&result, Err(failure) if failure.kind == FailureKind::Lost) {
+            shared.observing.owners.remove(open.pid());
+        } else {
+            *session = Some(open);
+        }
+        result
+    }
+
+    fn keep(&self, when: When, went: &Went, intended: Instant, answered: Instant) {
+        self.operations.set(self.operations.get() + 1);
+        let grid = self.grid.get();
+        let failed = matches!(went, Went::Failed(_) | Went::GaveUp);
+        let missed = grid.missed(intended, answered);
+        let latency = answered.saturating_duration_since(intended);
+        self.recorder.borrow_mut().record(when, Figures { latency, failed, missed, every: grid.every() });
+        let refused = match went {
+            Went::Failed(error) => format!("refused in the control run: {}", error.message),
+            Went::GaveUp => "no answer in the control run".to_owned(),
+            Went::Good | Went::Late => return,
+        };
+        if when.phase == Phase::Control {
+            self.refused.borrow_mut().get_or_insert(refused);
+        }
+    }
+
+    fn judge(&self, ended: &Ended, shared: &Shared) {
+        let (over, began) = self.windows.borrow_mut().ended(ended);
+        if let Some(window) = over {
+            self.report(window, shared);
+        }
+        if let Some(cause) = began {
+            self.announce(ended.intended, cause, shared);
+        }
+    }
+
+    /// Who was seen in the way of the operation under way. Asked for after good operations too: what was seen of a short wait has no
+    /// part in a later window.
+    fn blockers(&self, shared: &Shared) -> Vec<Seen> {
+        self.pid.get().map(|pid| shared.observing.blockers.take(pid)).unwrap_or_default()
+    }
+
+    fn announce(&self, started: Instant, cause: DownCause, shared: &Shared) {
+        self.window.set(shared.windows.fetch_add(1, Ordering::Relaxed));
+        let events = &shared.observing.events;
+        let started_ms = events.clock.at_ms(started);
+        events.send(Event::DowntimeStarted { window: self.window.get(), probe: self.id, started_ms, cause });
+    }
+
+    fn report(&self, window: Window, shared: &Shared) {
+        let lag = shared.lag.borrow().between(window.started, window.started + window.elapsed);
+        let down = Downtime {
+            probe: self.id,
+            started_ms: shared.observing.events.clock.at_ms(window.started),
+            elapsed_ms: window.elapsed.as_secs_f64() * 1e3,
+            cause: window.cause,
+            error: window.error,
+            first_error_ms: window.refused.map(|refused| shared.observing.events.clock.at_ms(refused)),
+            bad: window.bad,
+            to_the_end: window.to_the_end,
+            step: window.during.map(|Running { step, .. }| step),
+            statement: window.during.and_then(|running| running.statement),
+            blocked_by: window.blocked_by,
+            harness_lag_ms: lag.as_secs_f64() * 1e3,
+        };
+        shared.observing.events.send(Event::DowntimeEnded { window: self.window.get(), down: Box::new(down) });
+    }
+
+    /// Closes what is open, when the probes end.
+    pub fn finish(&self, now: Instant, shared: &Shared) {
+        let late =
+            |(intended, judged): (Instant, bool)| judged && now.saturating_duration_since(intended) > shared.down_after;
+        let waiting = self.under_way.get().is_some_and(late);
+        let mut windows = self.windows.borrow_mut();
+        windows.blocked_by(&self.blockers(shared));
+        let over = windows.finish(now, waiting);
+        if let Some(window) = over {
+            self.report(window, shared);
+        }
+    }
+
+    /// Sends what came in since the last tick, and what is complete of earlier phases and steps.
+    pub fn flush(&self, shared: &Shared, all: bool) {
+        let keep = (!all).then(|| shared.when.get());
+        // An operation under way may belong to an earlier step, which is complete only with it.
+        if all || self.under_way.get().is_none() {
+            for summary in self.recorder.borrow_mut().summaries(self.id, keep) {
+                shared.observing.events.send(Event::ProbeSummary(Box::new(summary)));
+            }
+        }
+    }
+
+    fn used_up(&self) -> bool {
+        let Some(left) = self.allowance.get() else { return false };
+        self.allowance.set(Some(left.saturating_sub(1)));
+        left <= 1
+    }
+}
+
+enum Taken {
+    Session(Session),
+    /// To open one.
+    Leave,
+    None,
+}
+
+impl Shared {
+    fn seat(&self) -> Taken {
+        if let Some(idle) = self.idle.borrow_mut().pop() {
+            return Taken::Session(idle);
+        }
+        match self.may_open.get() {
+            0 => Taken::None,
+            left => {
+                self.may_open.set(left - 1);
+                Taken::Leave
+            }
+        }
+    }
+
+    /// Gives a shared session back; one that was lost may be opened again.
+    fn leave(&self, session: Option<Session>) {
+        match session {
+            Some(session) => {
+                self.observing.owners.remove(session.pid());
+                self.idle.borrow_mut().push(session);
+            }
+            None => self.may_open.set(self.may_open.get() + 1),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Readers: a transaction kept open on each table that the plan touches, as reports and sessions left idle keep them in production. DDL
+//! queues behind them there, so it queues here.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::observing::Observing;
+use crate::engine::endpoint::Endpoint;
+use crate::engine::postgres::probing::TableName;
+use crate::engine::postgres::reader::ReaderSession;
+use crate::event::{Event, Owner};
+
+/// Between two transactions, at least: statements that retry must be able to get in between.
+const REST: Duration = Duration::from_millis(1500);
+
+/// A reader that gets no lock for so long leaves it for now.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// After which a reader that does not answer is not waited for.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// One reader a table.
+#[derive(Debug)]
+pub struct Readers {
+    tables: Vec<mpsc::UnboundedSender<oneshot::Sender<()>>>,
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+impl Readers {
+    /// Opens a reader on each of these tables, as the application's role; each holds its transaction for `hold`, rests, and opens it again.
+    pub async fn open(
+        app: &Endpoint,
+        tables: &[TableName],
+        hold: Duration,
+        observing: &Observing,
+        cancel: &CancellationToken,
+    ) -> Readers {
+        let stop = cancel.child_token();
+        let mut readers = Readers { tables: Vec::new(), tasks: JoinSet::new(), stop: stop.clone() };
+        for table in tables {
+            let (to, asked) = mpsc::unbounded_channel();
+            let reader = Reader {
+                app: app.named("rehearsal reader"),
+                table: table.clone(),
+                hold,
+                observing: observing.clone(),
+                session: None,
+            };
+            let stop = stop.clone();
+            readers.tasks.spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = reader.run(asked) => {}
+                }
+            });
+            readers.tables.push(to);
+        }
+        readers.freshen().await;
+        readers
+    }
+
+    /// Opens every transaction anew, so that what comes next meets each with all of its time left. Returns when all are open, or have
+    /// found that theirs cannot be.
+    pub async fn freshen(&self) {
+        let answers: Vec<oneshot::Receiver<()>> = self
+            .tables
+            .iter()
+            .filter_map(|table| {
+                let (done, answer) = oneshot::channel();
+                table.send(done).is_ok().then_some(answer)
+            })
+            .collect();
+        if timeout(DEADLINE, futures::future::join_all(answers)).await.is_err() {
+            tracing::warn!("not all readers could be opened in time");
+        }
+    }
+
+    /// Ends all transactions.
+    pub async fn close(mut self) {
+        self.stop.cancel();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+struct Reader {
+    app: Endpoint,
+    table: TableName,
+    hold: Duration,
+    observing: Observing,
+    session: Option<ReaderSession>,
+}
+
+impl Reader {
+    /// Until nobody can ask any more.
+    async fn run(mut self, mut asked: mpsc::UnboundedReceiver<oneshot::Sender<()>>) {
+        let mut warned = false;
+        // The first transaction is asked for.
+        let mut next = None;
+        loop {
+            let done = tokio::select! {
+                done = asked.recv() => match done {
+                    Some(done) => Some(done),
+                    None => return,
+                },
+                () = at(next) => None,
+            };
+            let holding = self.session.as_ref().is_some_and(ReaderSession::is_reading);
+            if holding {
+                self.end().await;
+            }
+            if holding && done.is_none() {
+                next = Some(Instant::now() + REST.max(self.hold / 2));
+                continue;
+            }
+            let opened = self.begin().await;
+            if let Err(what) = &opened
+                && !warned
+            {
+                warned = true;
+                let what = format!("no reader could be kept open on {}: {what}", self.table.name);
+                self.observing.events.send(Event::Warned { what });
+            }
+            next = Some(Instant::now() + if opened.is_ok() { self.hold } else { REST });
+            if let Some(done) = done {
+                let _ = done.send(());
+            }
+        }
+    }
+
+    async fn begin(&mut self) -> Result<(), String> {
+        if self.session.as_ref().is_none_or(ReaderSession::is_closed) {
+            self.forget();
+            let session = ReaderSession::open(&self.app, LOCK_TIMEOUT).await.map_err(|error| error.message)?;
+            self.observing.owners.set(session.pid(), Owner::Reader { table: self.table.name.clone() });
+            self.session = Some(session);
+        }
+        let session = self.session.as_mut().expect("it was opened just now");
+        session.read(&self.table.quoted).await.map_err(|error| error.message)?;
+        let for_ms = self.hold.as_secs_f64() * 1e3;
+        self.observing.events.send(Event::ReaderOpened { table: self.table.name.clone(), for_ms });
+        Ok(())
+    }
+
+    async fn end(&mut self) {
+        let ended = match &mut self.session {
+            Some(session) => session.end().await.is_ok(),
+            None => true,
+        };
+        if !ended {
+            self.forget();
+        }
+    }
+
+    fn forget(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.observing.owners.remove(session.pid());
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.forget();
+    }
+}
+
+/// Then, or never.
+async fn at(then: Option<Instant>) {
+    match then {
+        Some(then) => sleep_until(then.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,543 @@
+//! One rehearsal from beginning to end: servers up, snapshot in, before state kept, probes alone, plan through, compared, servers down.
+//!
+//! Nothing here judges: whatever happens becomes an event, and the outcome is a fold of those.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::future::{join, join_all, try_join_all};
+use tokio_util::sync::CancellationToken;
+
+use super::dispatcher::Events;
+use super::plan;
+use super::replication::{self, Why};
+use super::step::{Runner, StepEnd};
+use super::watching::Watching;
+use crate::diff::{self, CompareOptions, DiffError};
+use crate::engine::postgres::measure::Lineage;
+use crate::event::{Event, Phase, StepRole, with_causes};
+use crate::scenario::Scenario;
+use crate::snapshot::{self, Bench, Offer, RestoreRequest, SnapshotError};
+use crate::topology::{Base, Ended, LabChoice, Node, Released, Topology, TopologyError, TopologyRequest, Trouble};
+
+/// How long the probes run alone before the plan: a hundred operations of each on a touched table.
+const CONTROL: Duration = Duration::from_secs(2);
+
+/// How long they run on after it, so that what the last statement broke shows.
+const AFTER: Duration = Duration::from_secs(1);
+
+/// How long one program of a restore may take.
+const RESTORE: Duration = Duration::from_secs(24 * 3600);
+
+/// Samples of each table's differing rows, where values were asked for.
+const SAMPLES: usize = 5;
+
+/// Of a replica's log that tells why it came to a standstill.
+const LOG_LINES: usize = 20;
+
+/// Within which it is known whether the whole server has gone with a connection.
+pub(super) const SERVER_GONE: Duration = Duration::from_secs(1);
+
+const FREE_SPACE: &str = "free some space, or set REHEARSAL_LAB_DIR to a folder on another disk";
+const KILLED: &str = "its log in the run's folder says more; signal 9 is most often the machine's memory that ran out";
+const CRASHED: &str = "its log in the run's folder says more";
+
+/// What is rehearsed, and where its files go.
+pub struct Rehearsal<'a> {
+    pub scenario: &'a Scenario,
+    pub lab: LabChoice,
+    /// Where labs live on this machine.
+    pub base: &'a Base,
+    pub run: &'a str,
+    pub folder: &'a Path,
+    pub keep: bool,
+    pub show_values: bool,
+    /// The snapshot, where it could be read without a host's programs.
+    pub snapshot: Option<snapshot::Prepared>,
+    /// Identifiers in the plan's text; none = a program may touch any table.
+    pub touched: Option<BTreeSet<String>>,
+}
+
+/// Why a rehearsal did not come to its end.
+pub(super) enum Failure {
+    /// A signal, the lost log or the lost server; an event said so already.
+    Stopped,
+    /// This machine, lab or harness could not.
+    Harness { what: String, hint: Option<String>, log: Vec<String> },
+}
+
+impl Failure {
+    pub(super) fn harness(error: &dyn std::error::Error, hint: Option<String>) -> Failure {
+        Failure::Harness { what: with_causes(error), hint, log: Vec::new() }
+    }
+
+    /// What failed for want of a whole server.
+    pub(super) fn trouble(trouble: Trouble, node: &str, failed: &str, log: Vec<String>) -> Failure {
+        let (what, hint) = match trouble {
+            Trouble::DiskFull => (format!("the disk of node {node} is full: {failed}"), FREE_SPACE),
+            Trouble::Killed(told) => (format!("the server of node {node} was hit: {told}: {failed}"), KILLED),
+            Trouble::Crashed(told) => (format!("the server of node {node} crashed: {told}: {failed}"), CRASHED),
+        };
+        Failure::Harness { what, hint: Some(hint.to_owned()), log }
+    }
+}
+
+/// A failure with what befell the server meanwhile: whoever talks to one that goes sees no more than its connection end.
+async fn explained(failure: Failure, node: &Node) -> Failure {
+    let Failure::Harness { what, hint, log } = failure else { return failure };
+    if let Ok(ended) = tokio::time::timeout(SERVER_GONE, node.ended()).await {
+        return died(node, ended).await;
+    }
+    match node.trouble().await {
+        Some(trouble) if hint.is_none() => Failure::trouble(trouble, node.name(), &what, log),
+        _ => Failure::Harness { what, hint, log },
+    }
+}
+
+async fn died(node: &Node, ended: Ended) -> Failure {
+    let gone = format!("the server of node {} ended by itself: {}", node.name(), ended.how);
+    let (what, hint) = match node.trouble().await {
+        Some(Trouble::DiskFull) => (format!("the disk is full: {gone}"), FREE_SPACE),
+        _ => (gone, "its last log lines say why; what it said of itself before is in the run's folder"),
+    };
+    Failure::Harness { what, hint: Some(hint.to_owned()), log: ended.log }
+}
+
+impl From<TopologyError> for Failure {
+    fn from(error: TopologyError) -> Failure {
+        match error {
+            TopologyError::Cancelled => Failure::Stopped,
+            error => Failure::Harness { what: with_causes(&error), hint: error.hint(), log: error.log().to_vec() },
+        }
+    }
+}
+
+impl From<SnapshotError> for Failure {
+    fn from(error: SnapshotError) -> Failure {
+        match error {
+            SnapshotError::Cancelled => Failure::Stopped,
+            error => Failure::harness(&error, error.hint()),
+        }
+    }
+}
+
+/// Rehearses. Gives what `--keep` left running; every other server that it started is gone when it returns.
+pub async fn rehearse(rehearsal: &Rehearsal<'_>, events: &Events, cancel: &CancellationToken) -> Option<Released> {
+    carry_out(rehearsal, Extent::Whole, events, cancel).await
+}
+
+/// The beginning alone: servers up, snapshot in, setup done. Gives the lab, left running; none, with nothing left of it, where an event
+/// says why.
+pub async fn bring_up(rehearsal: &Rehearsal<'_>, events: &Events, cancel: &CancellationToken) -> Option<Released> {
+    carry_out(rehearsal, Extent::UpToPlan, events, cancel).await
+}
+
+/// How much of a rehearsal is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    Whole,
+    UpToPlan,
+}
+
+async fn carry_out(
+    rehearsal: &Rehearsal<'_>,
+    extent: Extent,
+    events: &Events,
+    cancel: &CancellationToken,
+) -> Option<Released> {
+    let topology = match start(rehearsal, events, cancel).await {
+        Ok(topology) => topology,
+        Err(failure) => {
+            tell(events, failure);
+            return None;
+        }
+    };
+    let node = topology.writer();
+    let stop = cancel.child_token();
+    let ended = {
+        let released = AtomicBool::new(false);
+        let stages = Stages { rehearsal, events, topology: &topology, node, stop: &stop, released: &released };
+        let replicas = topology.replicas().map(|replica| watch_replica(replica, events, &stop, &released));
+        tokio::select! {
+            ended = stages.to(extent) => ended,
+            // Polled beside the stages: they tell them to stop, and they end by themselves.
+            never = watch_server(node, events, &stop) => match never {},
+            _ = join_all(replicas), if topology.nodes().len() > 1 => unreachable!("they watch to the end"),
+        }
+    };
+    let keep = match extent {
+        Extent::Whole => rehearsal.keep,
+        Extent::UpToPlan => ended.is_ok() && !stop.is_cancelled(),
+    };
+    // Once it was told to stop, what failed on the way is no news.
+    if let Err(failure) = ended
+        && !stop.is_cancelled()
+    {
+        tell(events, explained(failure, node).await);
+    }
+    // Whoever a failure left watching holds the events open until told to stop.
+    stop.cancel();
+    finish(topology, keep, events, cancel).await
+}
+
+async fn start(rehearsal: &Rehearsal<'_>, events: &Events, cancel: &CancellationToken) -> Result<Topology, Failure> {
+    let logs = rehearsal.folder.join("logs");
+    let request = TopologyRequest {
+        scenario: rehearsal.scenario,
+        lab: rehearsal.lab,
+        run: rehearsal.run,
+        logs: &logs,
+        base: rehearsal.base,
+    };
+    let started = Instant::now();
+    events.send(Event::PhaseStarted { phase: Phase::Start });
+    let topology = Topology::start(&request, cancel).await?;
+    for node in topology.nodes() {
+        events.hide(&node.endpoint().password);
+        events.hide(node.login_password());
+        events.send(Event::NodeReady {
+            node: node.name().to_owned(),
+            engine: rehearsal.scenario.topology.engine.name().to_owned(),
+            version: node.version(),
+            elapsed_ms: millis(started.elapsed()),
+            relaxed: node.relaxed(),
+        });
+    }
+    events.send(Event::PhaseEnded { phase: Phase::Start, elapsed_ms: millis(started.elapsed()) });
+    Ok(topology)
+}
+
+/// A server that ends without being asked makes the run inconclusive, whatever was going on.
+async fn watch_server(node: &Node, events: &Events, stop: &CancellationToken) -> std::convert::Infallible {
+    let ended = node.ended().await;
+    tell(events, died(node, ended).await);
+    stop.cancel();
+    std::future::pending().await
+}
+
+/// A replica that the plan ended is the release's doing, and the run goes on without it.
+async fn watch_replica(
+    replica: &Node,
+    events: &Events,
+    stop: &CancellationToken,
+    released: &AtomicBool,
+) -> std::convert::Infallible {
+    let ended = replica.ended().await;
+    let by_itself = ended.how.starts_with("exit status") && machines_trouble(replica).await.is_none();
+    if released.load(Ordering::Relaxed) && by_itself {
+        let what = format!("its server ended by itself: {}", ended.how);
+        let node = replica.name().to_owned();
+        events.send(Event::ReplicationBroken { node, what, behind_bytes: None, log: ended.log });
+        replica.gone().await;
+    } else {
+        tell(events, died(replica, ended).await);
+        stop.cancel();
+    }
+    std::future::pending().await
+}
+
+/// What this machine did to a node's server, and no release did.
+pub(super) async fn machines_trouble(node: &Node) -> Option<Trouble> {
+    node.trouble().await.filter(|trouble| matches!(trouble, Trouble::DiskFull | Trouble::Killed(_)))
+}
+
+async fn finish(topology: Topology, keep: bool, events: &Events, cancel: &CancellationToken) -> Option<Released> {
+    let started = Instant::now();
+    events.send(Event::PhaseStarted { phase: Phase::Stop });
+    let ended = if keep && !cancel.is_cancelled() {
+        topology.release().await.map(Some)
+    } else {
+        topology.shutdown().await.map(|()| None)
+    };
+    let released = ended.unwrap_or_else(|error| {
+        events.send(Event::Warned { what: format!("the lab did not end in order: {}", with_causes(&error)) });
+        None
+    });
+    events.send(Event::PhaseEnded { phase: Phase::Stop, elapsed_ms: millis(started.elapsed()) });
+    released
+}
+
+struct Stages<'a> {
+    rehearsal: &'a Rehearsal<'a>,
+    events: &'a Events,
+    topology: &'a Topology,
+    /// What takes the snapshot and the release.
+    node: &'a Node,
+    stop: &'a CancellationToken,
+    /// The plan has begun.
+    released: &'a AtomicBool,
+}
+
+impl Stages<'_> {
+    async fn to(&self, extent: Extent) -> Result<(), Failure> {
+        match extent {
+            Extent::Whole => self.all().await,
+            Extent::UpToPlan => {
+                self.phase(Phase::Restore, self.restore()).await?;
+                self.unless_stopped(async { Ok(self.topology.as_in_production().await?) }).await
+            }
+        }
+    }
+
+    async fn all(&self) -> Result<(), Failure> {
+        self.phase(Phase::Restore, self.restore()).await?;
+        self.phase(Phase::Keep, self.unless_stopped(self.keep_before())).await?;
+        let mut watching = self.phase(Phase::Control, self.unless_stopped(self.watch())).await?;
+        let plan = self.phase(Phase::Plan, self.plan(&watching)).await;
+        let after = match plan {
+            Ok(()) => self.phase(Phase::After, self.after(&mut watching)).await,
+            stopped => stopped,
+        };
+        watching.stop().await;
+        after?;
+        self.phase(Phase::Compare, self.unless_stopped(self.compare())).await
+    }
+
+    async fn phase<T>(&self, phase: Phase, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        if self.stop.is_cancelled() {
+            return Err(Failure::Stopped);
+        }
+        let started = Instant::now();
+        self.events.send(Event::PhaseStarted { phase });
+        let result = work.await;
+        self.events.send(Event::PhaseEnded { phase, elapsed_ms: millis(started.elapsed()) });
+        result
+    }
+
+    /// For work that may be dropped at any point.
+    async fn unless_stopped<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        tokio::select! {
+            result = work => result,
+            () = self.stop.cancelled() => Err(Failure::Stopped),
+        }
+    }
+
+    async fn restore(&self) -> Result<(), Failure> {
+        let Rehearsal { scenario, .. } = self.rehearsal;
+        let started = Instant::now();
+        let prepared;
+        let snapshot = match &self.rehearsal.snapshot {
+            Some(snapshot) => snapshot,
+            None => {
+                self.events.send(Event::Progress { what: "reading the snapshot".into(), done: None, total: None });
+                let (version, node) = (scenario.version(), own_version(scenario));
+                let bench = Bench { host: self.node.host(), folder: self.node.lab_folder(), version, node };
+                prepared = snapshot::prepare(&scenario.snapshot, Some(bench), self.stop).await?;
+                &prepared
+            }
+        };
+        let extensions = &scenario.writer().extensions;
+        snapshot::check(snapshot, &offer(scenario, Some(self.node))).await?;
+        let endpoint = self.node.endpoint();
+        let request = RestoreRequest {
+            host: self.node.host(),
+            endpoint: &endpoint,
+            snapshot,
+            extensions,
+            cancel: self.stop,
+            deadline: RESTORE,
+        };
+        let mut progress = |what: &str, done, total| {
+            self.events.send(Event::Progress { what: what.to_owned(), done, total });
+        };
+        let restored = snapshot::restore(&request, &mut progress).await?;
+        for note in restored.notes {
+            self.events.send(Event::Warned { what: note });
+        }
+        self.set_up().await?;
+        let tables = if scenario.setup.is_empty() { restored.tables } else { snapshot::sizes(&endpoint).await? };
+        self.events.send(Event::Restored {
+            node: self.node.name().to_owned(),
+            kind: snapshot.kind.to_owned(),
+            tables,
+            elapsed_ms: millis(started.elapsed()),
+        });
+        self.replicas_ready("the snapshot").await
+    }
+
+    /// Until every replica has what was written so far. Before the plan, one that does not is nothing of the release's.
+    async fn replicas_ready(&self, what: &str) -> Result<(), Failure> {
+        let waits = self.topology.replicas().map(|replica| async move {
+            let caught_up = replication::caught_up(self.node, replica, None).await;
+            caught_up.map_err(|behind| (replica, behind))
+        });
+        let waited = tokio::select! {
+            waited = try_join_all(waits) => waited,
+            () = self.stop.cancelled() => return Err(Failure::Stopped),
+        };
+        match waited {
+            Ok(_) => Ok(()),
+            Err((replica, behind)) => Err(Failure::Harness {
+                what: format!("{what} did not arrive on replica {}: {}", replica.name(), behind.words()),
+                hint: Some("its last log lines say why".to_owned()),
+                log: replica.log_tail(LOG_LINES).await,
+            }),
+        }
+    }
+
+    /// What was merged since the snapshot. It is not the release's doing, so where it fails there is nothing to rehearse on.
+    async fn set_up(&self) -> Result<(), Failure> {
+        let runner = self.runner(None);
+        for (index, step) in self.rehearsal.scenario.setup.iter().enumerate() {
+            if runner.run(index, step, StepRole::Setup).await? == StepEnd::Failed {
+                return Err(Failure::Harness {
+                    what: format!("the setup step \"{}\" failed", step.name),
+                    hint: Some("setup brings the snapshot to where the release begins; mend it first".into()),
+                    log: Vec::new(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    async fn keep_before(&self) -> Result<(), Failure> {
+        let kept = self.node.keep_before().await?;
+        self.events.send(Event::BeforeKept {
+            node: self.node.name().to_owned(),
+            clone: kept.clone,
+            bytes: kept.bytes,
+            elapsed_ms: millis(kept.elapsed),
+        });
+        tell_disk(self.node, self.events).await;
+        self.replicas_ready("what was written since").await?;
+        self.topology.as_in_production().await?;
+        Ok(())
+    }
+
+    async fn watch(&self) -> Result<Watching, Failure> {
+        let Rehearsal { scenario, touched, .. } = self.rehearsal;
+        let replicas: Vec<&Node> = self.topology.replicas().collect();
+        let mut watching =
+            Watching::start(self.node, &replicas, &scenario.probes, touched.as_ref(), self.events, self.stop).await?;
+        watching.control(CONTROL).await;
+        Ok(watching)
+    }
+
+    async fn plan(&self, watching: &Watching) -> Result<(), Failure> {
+        let steps = &self.rehearsal.scenario.steps;
+        let mut logins = BTreeSet::new();
+        for role in steps.iter().flat_map(|step| step.undo.iter().chain([step])).filter_map(|step| step.run_as.as_ref())
+        {
+            if self.node.endpoint_as(role).await.is_ok() {
+                logins.insert(role.clone());
+            }
+        }
+        self.released.store(true, Ordering::Relaxed);
+        plan::run(&Runner { logins, ..self.runner(Some(watching)) }, steps).await
+    }
+
+    async fn after(&self, watching: &mut Watching) -> Result<(), Failure> {
+        watching.enter_after().await;
+        tokio::select! {
+            _ = join(watching.settle(AFTER), self.replicas_settle()) => Ok(()),
+            () = self.stop.cancelled() => Err(Failure::Stopped),
+        }
+    }
+
+    /// Whether what the plan wrote arrives on every replica.
+    async fn replicas_settle(&self) {
+        if !self.node.is_up().await {
+            return;
+        }
+        join_all(self.topology.replicas().map(|replica| async move {
+            let (began, node) = (Instant::now(), replica.name().to_owned());
+            let behind = match replication::caught_up(self.node, replica, None).await {
+                Ok(()) => return self.events.send(Event::CaughtUp { node, elapsed_ms: millis(began.elapsed()) }),
+                Err(behind) => behind,
+            };
+            if replica.is_gone() {
+                return;
+            }
+            let log = replica.log_tail(LOG_LINES).await;
+            match (machines_trouble(replica).await, behind.why) {
+                (Some(trouble), _) => tell(self.events, Failure::trouble(trouble, &node, &behind.words(), log)),
+                (None, Why::ForGood) => {
+                    let (what, behind_bytes) = (behind.what, behind.bytes);
+                    self.events.send(Event::ReplicationBroken { node, what, behind_bytes, log });
+                }
+                (None, Why::Late | Why::Unknown) => {
+                    let what = format!("whether {node} has everything was not seen: {}", behind.words());
+                    let hint = "let the plan wait for it, with `wait = { for = \"caught_up\", deadline = … }`";
+                    tell(self.events, Failure::Harness { what, hint: Some(hint.to_owned()), log });
+                }
+            }
+        }))
+        .await;
+    }
+
+    async fn compare(&self) -> Result<(), Failure> {
+        let started = Instant::now();
+        if !self.node.is_up().await {
+            let what = "the server was not up after the plan, so that there was nothing to compare".to_owned();
+            self.events.send(Event::Warned { what });
+            return Ok(());
+        }
+        let before = self.node.start_before().await?;
+        let samples = if self.rehearsal.show_values { SAMPLES } else { 0 };
+        let options =
+            CompareOptions { schema: true, data: true, tables: None, samples, keys: 0, cancel: self.stop.clone() };
+        let diff = diff::compare(&before.endpoint(), &self.node.endpoint(), &options).await;
+        before.stop().await?;
+        let diff = diff.map_err(|error| match error {
+            DiffError::Cancelled => Failure::Stopped,
+            error => Failure::harness(&error, None),
+        })?;
+        self.events.send(Event::Compared { diff: Box::new(diff), elapsed_ms: millis(started.elapsed()) });
+        Ok(())
+    }
+
+    fn runner<'s>(&'s self, watching: Option<&'s Watching>) -> Runner<'s> {
+        Runner {
+            scenario: self.rehearsal.scenario,
+            topology: self.topology,
+            events: self.events,
+            watching,
+            folder: self.rehearsal.folder,
+            show_values: self.rehearsal.show_values,
+            lineage: Lineage::default(),
+            logins: BTreeSet::new(),
+            stop: self.stop,
+        }
+    }
+}
+
+/// What the scenario's node is, for a snapshot that asks. Without the node itself, extensions are left for later.
+pub fn offer<'a>(scenario: &'a Scenario, node: Option<&'a Node>) -> Offer<'a> {
+    Offer {
+        version: scenario.version(),
+        node: own_version(scenario),
+        superuser: crate::engine::postgres::server::SUPERUSER,
+        database: &scenario.snapshot.database,
+        extensions: &scenario.writer().extensions,
+        host: node.map(Node::host),
+    }
+}
+
+/// The node's name, where its version is its own and not the topology's.
+fn own_version(scenario: &Scenario) -> Option<&str> {
+    (scenario.version() != scenario.topology.version).then_some(&scenario.writer().name)
+}
+
+/// What the node's data takes at this moment.
+pub(super) async fn tell_disk(node: &Node, events: &Events) {
+    match node.disk().await {
+        Ok(disk) => events.send(Event::Disk {
+            node: node.name().to_owned(),
+            data_bytes: disk.data_bytes,
+            free_bytes: disk.free_bytes,
+        }),
+        Err(error) => events.send(Event::Warned { what: with_causes(&error) }),
+    }
+}
+
+fn tell(events: &Events, failure: Failure) {
+    if let Failure::Harness { what, hint, log } = failure {
+        events.send(Event::HarnessFailed { what, hint, log });
+    }
+}
+
+pub(super) fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}

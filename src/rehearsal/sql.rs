@@ -1,0 +1,126 @@
+//! Steps of SQL: a script in the session that the engine's own client would have.
+
+use std::time::Duration;
+
+use super::current::Current;
+use super::dispatcher::Events;
+use super::run::Failure;
+use super::step::{Cut, Ended, Runner, Running, could_not};
+use crate::engine::postgres::psql::{Script, Source};
+use crate::engine::postgres::run::{self, RunOptions, ScriptError, Watch};
+use crate::engine::postgres::session::{ReleaseSession, SessionError};
+use crate::event::{Event, Owner, Place, Statement, StepError, StepRole};
+
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Runs a script as the step's role, in a session of its own.
+pub(super) async fn run(runner: &Runner<'_>, running: &Running<'_>, source: Source) -> Result<Ended, Cut> {
+    let folder = runner.scenario.file.parent().unwrap_or(std::path::Path::new("."));
+    let mut script = match Script::open(source, folder) {
+        Ok(script) => script,
+        Err(problem) => return Ok(could_not(&problem)),
+    };
+    let mut session = connect(runner, running).await?;
+    let options = RunOptions {
+        origin: runner.events.clock.origin(),
+        retry: running.step.retry,
+        timeout: None,
+        show_values: runner.show_values,
+    };
+    let mut watch = runner.watch(running);
+    let result = run::run(&mut session, &mut script, &options, &mut watch, running.cancel).await;
+    if let Some(watching) = runner.watching.filter(|_| runner.node(running.step).replicates().is_none()) {
+        watching.owners.remove(session.backend_pid());
+    }
+    session.close().await;
+    match result {
+        Ok(_) => Ok(Ended::default()),
+        Err(error) => failed(error),
+    }
+}
+
+/// The step's session, known to whoever explains locks.
+pub(super) async fn connect(runner: &Runner<'_>, running: &Running<'_>) -> Result<ReleaseSession, Cut> {
+    let release = runner.endpoint(running.step).await?;
+    let node = runner.node(running.step);
+    let observer = node.endpoint().named("rehearsal observer");
+    let session = match ReleaseSession::connect(&release, &observer, runner.lineage.clone(), CONNECT).await {
+        Ok(session) => session,
+        Err(error) => return Err(runner.no_session(running.step, error).await),
+    };
+    // Process ids mean nothing on another node.
+    if let Some(watching) = runner.watching.filter(|_| node.replicates().is_none()) {
+        watching.owners.set(session.backend_pid(), Owner::Step { step: running.index });
+    }
+    Ok(session)
+}
+
+fn failed(error: ScriptError) -> Result<Ended, Cut> {
+    match error {
+        ScriptError::Statement { place, error, .. } => Ok(Ended::with(StepError {
+            what: error.message.clone(),
+            sql: Some(*error),
+            place: Some(place),
+            exit: None,
+        })),
+        ScriptError::Lost { ref place, error: ref sql, .. } => Ok(Ended::with(StepError {
+            what: error.to_string(),
+            sql: Some((**sql).clone()),
+            place: place.clone(),
+            exit: None,
+        })),
+        ScriptError::Script(problem) => Ok(Ended::with(StepError {
+            what: problem.to_string(),
+            sql: None,
+            place: problem.place().cloned(),
+            exit: None,
+        })),
+        ScriptError::TimedOut { .. } | ScriptError::Cancelled => Err(Cut::Cancelled),
+        ScriptError::Harness(error @ SessionError::Connect(_)) => Ok(could_not(&error)),
+        ScriptError::Harness(error) => Err(Cut::Harness(Failure::harness(&error, None))),
+    }
+}
+
+/// Tells of every statement, and keeps what runs now for those who explain.
+pub(super) struct StepWatch<'a> {
+    pub events: &'a Events,
+    pub current: Option<&'a Current>,
+    pub step: usize,
+    pub role: StepRole,
+}
+
+impl Watch for StepWatch<'_> {
+    fn started(&mut self, index: usize, sql: &str, place: &Place) {
+        if let Some(current) = self.current {
+            current.set(self.step, Some(index));
+        }
+        self.events.send(Event::StatementStarted {
+            step: self.step,
+            role: self.role,
+            index,
+            sql: sql.to_owned(),
+            place: Some(place.clone()),
+        });
+    }
+
+    fn ended(&mut self, statement: Statement) {
+        if let Some(current) = self.current {
+            current.set(self.step, None);
+        }
+        self.events.send(Event::StatementEnded { step: self.step, role: self.role, statement: Box::new(statement) });
+    }
+
+    fn retried(&mut self, index: usize, attempt: u32, of: u32, pause: Duration) {
+        self.events.send(Event::StatementRetried {
+            step: self.step,
+            index,
+            attempt,
+            of,
+            pause_ms: pause.as_secs_f64() * 1e3,
+        });
+    }
+
+    fn said(&mut self, line: &str) {
+        self.events.send(Event::Progress { what: line.to_owned(), done: None, total: None });
+    }
+}

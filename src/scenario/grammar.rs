@@ -1,0 +1,419 @@
+//! The tables of the scenario file: every key that the grammar has, those included that are not built yet.
+
+use super::leaf::{
+    All, AnyText, CaughtUp, Cell, CompareWhat, Count, CustomKind, During, Layout, Number, Positive, Rate, Scalar, Text,
+    Time, UpgradeMode, UpgradeVia, Word,
+};
+use super::problem::Problems;
+use super::read::{Either, Found, KeySchema, Keys, List, Map, Named, Read, key_name, table, table_schema};
+use super::tree::{At, Node};
+use super::{EngineKind, ExpectedOutcome, WhenFailed};
+use crate::finding::{Code, Severity};
+
+/// `"a"` or `["a", "b"]`.
+pub(super) type OneOrMany = Either<Text, List<Text>>;
+
+table! {
+    /// A dress rehearsal of a database release.
+    ScenarioFile "the scenario" {
+        /// What is rehearsed, in a few words.
+        required name: Text,
+        /// The servers to bring up.
+        required topology: TopologyTable,
+        /// The data to restore into them.
+        required snapshot: SnapshotTable,
+        /// What was merged since the snapshot was taken: same actions as steps, untimed and unjudged.
+        optional setup: List<StepTable>,
+        /// How users are played.
+        optional probes: ProbesTable,
+        /// What the release may cost; a step's own limits replace these while it runs.
+        optional limits: LimitsTable,
+        /// The release plan.
+        required step: List<Named<StepTable>>,
+        /// What the release is meant to change, and how the run is meant to end.
+        optional expect: ExpectTable,
+        /// What makes a run fail.
+        optional gate: GateTable,
+    } later {
+        /// Committed traffic.
+        workload: List<WorkloadTable>,
+    } form_only {
+        /// A file that this one builds on: its tables merge key by key under this file's, lists are replaced.
+        optional extends: Text,
+    }
+}
+
+table! {
+    /// The servers to bring up.
+    TopologyTable "[topology]" {
+        required engine: Word<EngineKind>,
+        /// Every node's version, unless it has its own.
+        required version: Text,
+        /// None at all: one node, "primary".
+        optional nodes: Map<NodeTable>,
+    } later {
+        /// Every node once a shard: a.1, a.2, …
+        shards: Count<1>,
+    }
+}
+
+table! {
+    /// One server.
+    NodeTable "a node" {
+        optional version: Text,
+        /// Server settings.
+        optional settings: Map<Scalar>,
+        /// Extensions it needs: "unit", or "unit@7" for a version.
+        optional extensions: List<Text>,
+        /// The node it is a physical replica of.
+        optional replicates: Text,
+    } later {
+        /// Master-master: the nodes it writes to.
+        peers: List<Text>,
+        /// The node it subscribes to.
+        subscribes: SubscribesTable,
+        /// Packages that its image needs.
+        packages: List<Text>,
+        /// Processors it may use.
+        cpus: Number,
+        /// Memory it may use.
+        memory: Text,
+        /// A snapshot of its own.
+        snapshot: Text,
+    }
+}
+
+table! {
+    /// Logical replication.
+    SubscribesTable "`subscribes`" form_only {
+        required to: Text,
+        required publication: Text,
+        optional tables: List<Text>,
+    }
+}
+
+table! {
+    /// The data to restore.
+    SnapshotTable "[snapshot]" {
+        /// A dump (.sql, .sql.gz, .sql.zst, pg_dump -Fc or -Fd), "env:NAME" for a live server's URL, or "empty".
+        required from: Text,
+        /// The database that is restored into; "rehearsal" unless given.
+        optional database: Text,
+        /// SQL with the roles that the dump needs, as pg_dumpall --roles-only writes it.
+        optional roles: Text,
+        /// Rows that production holds, by table.
+        optional production_rows: Map<Count<0>>,
+        /// A live server's rows may be copied as they are.
+        optional unmasked: bool,
+    } later {
+        /// How to sample and mask.
+        rules: Text,
+        /// The oldest that the snapshot may be.
+        max_age: Positive,
+    }
+}
+
+table! {
+    /// How users are played.
+    ProbesTable "[probes]" {
+        /// Probe every table by key, insert, update and delete, and open fresh connections; true unless given.
+        optional auto: bool,
+        /// Interval on tables that the plan touches; "20ms" unless given.
+        optional every: Positive,
+        /// All other tables together; "200/s" unless given.
+        optional budget: Rate,
+        /// An answer later than this is down; "100ms" unless given.
+        optional down_after: Positive,
+        /// Then a probe gives up and tries again; "5s" unless given.
+        optional timeout: Positive,
+        /// The application's role.
+        optional r#as: Text,
+        /// Keep a reader open this long on each table that the plan touches.
+        optional open_transaction: Positive,
+        /// Statements of the application's own.
+        optional custom: List<CustomProbeTable>,
+    }
+}
+
+table! {
+    /// A statement of the application's own.
+    CustomProbeTable "a custom probe" {
+        required name: Text,
+        required kind: Word<CustomKind>,
+        required sql: Text,
+        /// The writer, or a node's name.
+        optional on: OneOrMany,
+        /// Rolled back unless this is true.
+        optional commit: bool,
+        /// Its own interval.
+        optional every: Positive,
+    }
+}
+
+table! {
+    /// Committed traffic.
+    WorkloadTable "a workload" form_only {
+        required name: Text,
+        /// Its statements.
+        required file: Text,
+        required rate: Rate,
+        optional during: Word<During>,
+    }
+}
+
+table! {
+    /// What the release may cost.
+    LimitsTable "limits" {
+        /// Sum of the steps that are not marked outside_window.
+        optional window: Positive,
+        /// Of reads and writes alike, or of each.
+        optional downtime: Either<Time, DowntimeTable>,
+        /// The probes' 99th percentile.
+        optional p99: Positive,
+        /// The longest that any session may wait for a lock.
+        optional lock_wait: Time,
+        /// The furthest that a replica may be behind.
+        optional lag: Time,
+    }
+}
+
+table! {
+    /// Downtime of each kind of operation.
+    DowntimeTable "`downtime`" {
+        optional read: Time,
+        optional write: Time,
+    }
+}
+
+table! {
+    /// One step of the plan: one action, and how it is to be run and judged.
+    StepTable "a step" {
+        /// Each step its own; not needed in `setup` and for an `undo` of one action.
+        optional name: Text,
+        /// Where it runs: a node's name, "writer" or "all".
+        optional on: OneOrMany,
+        /// The role it runs as; a superuser unless given.
+        optional r#as: Text,
+        /// The longest it may take.
+        optional budget: Positive,
+        /// Then it is cancelled, and failed.
+        optional timeout: Positive,
+        /// Replaces the scenario's limits while it runs.
+        optional limits: LimitsTable,
+        /// Takes it back: one action, or `steps`.
+        optional undo: Box<StepTable>,
+        /// Tried again when a lock could not be had.
+        optional retry: RetryTable,
+        /// Production's known time, for window and runbook.
+        optional takes: Positive,
+        /// Does not count towards the window.
+        optional outside_window: bool,
+        /// From here on there is no way back.
+        optional point_of_no_return: bool,
+        /// Who accepted that it is over its budget.
+        optional sign_off: Text,
+        /// "stop" unless given.
+        optional when_failed: Word<WhenFailed>,
+        /// Action: statements, in the language of the engine's own client.
+        optional sql: Text,
+        /// Action: a file of statements, sent as it stands.
+        optional file: Text,
+        /// Action: a program; text is for the shell, a list is its words.
+        optional command: Either<Text, Either<List<Text>, CommandTable>>,
+        /// Action: gather statistics, of all tables or of some.
+        optional analyze: Either<bool, AnalyzeTable>,
+        /// Action: restart the step's own node, or the one named.
+        optional restart: Either<bool, Text>,
+        /// Action: a duration, or until something is so.
+        optional wait: Either<Positive, WaitTable>,
+        /// Action: compare the rows of a query.
+        optional check: CheckTable,
+        /// Steps in order: in an `undo`; as a group not supported yet.
+        optional steps: List<Named<StepTable>>,
+    } later {
+        /// How many nodes at a time.
+        at_once: Either<Count<1>, Word<All>>,
+        /// Repeats the group's steps on each.
+        each: List<Text>,
+        /// False keeps the statements out of the binlog.
+        replicated: bool,
+        /// Action: a migration tool's files.
+        migrations: MigrationsTable,
+        /// Action: a new major version.
+        upgrade: UpgradeTable,
+        /// Action: refuse writes, or take them again.
+        read_only: bool,
+        /// Action: refuse connections, run the statements, take connections again.
+        fast_downtime: FastDowntimeTable,
+        /// Action: refuse connections.
+        refuse_connections: Either<bool, RefuseConnectionsTable>,
+        /// Action: take connections again.
+        readmit: bool,
+        /// Action: route no traffic there.
+        take_out: Either<bool, OneOrMany>,
+        /// Action: route traffic there again.
+        put_back: Either<bool, OneOrMany>,
+        /// Action: who writes and reads where.
+        route: Map<OneOrMany>,
+        /// Action: make a replica the writer.
+        promote: Text,
+        /// Action: make replicas anew.
+        rebuild: OneOrMany,
+        /// Action: stop a node.
+        stop: Either<bool, OneOrMany>,
+        /// Action: start a node.
+        start: Either<bool, OneOrMany>,
+        /// Action: compare nodes.
+        compare: CompareTable,
+        /// Action: ask a person.
+        confirm: ConfirmTable,
+        /// Group: steps at once.
+        parallel: List<Named<StepTable>>,
+    }
+}
+
+table! {
+    /// How often a lock is tried for.
+    RetryTable "`retry`" {
+        required lock_timeout: Positive,
+        /// Attempts in all.
+        required times: Count<1>,
+        /// Between attempts; "1s" unless given.
+        optional pause: Time,
+    }
+}
+
+table! {
+    /// A program.
+    CommandTable "`command`" {
+        /// Text is for the shell, a list is its words.
+        required run: Either<Text, List<Text>>,
+        /// Its working directory; the file's own folder unless given.
+        optional dir: Text,
+        /// Added to its environment; values may be "env:NAME".
+        optional env: Map<AnyText>,
+    } later {
+        /// The image to run it in.
+        image: Text,
+    }
+}
+
+table! {
+    /// Which statistics.
+    AnalyzeTable "`analyze`" {
+        /// All unless given.
+        optional tables: List<Text>,
+        /// First rough ones, then better ones, as vacuumdb --analyze-in-stages does.
+        optional stages: bool,
+    }
+}
+
+table! {
+    /// What to wait for.
+    WaitTable "`wait`" {
+        /// Until its first row's first column is true.
+        optional sql: Text,
+        /// Until the node's replicas, or the node where it is one, have all that was written.
+        optional r#for: Word<CaughtUp>,
+        /// The longest to wait.
+        required deadline: Positive,
+    }
+}
+
+table! {
+    /// A query, and the rows it is to answer.
+    CheckTable "`check`" {
+        required sql: Text,
+        /// Compared as text.
+        required rows: List<List<Cell>>,
+    }
+}
+
+table! {
+    /// A migration tool's files.
+    MigrationsTable "`migrations`" form_only {
+        required dir: Text,
+        required layout: Word<Layout>,
+        optional from: Text,
+        optional to: Text,
+    }
+}
+
+table! {
+    /// A new major version.
+    UpgradeTable "`upgrade`" form_only {
+        required to: Text,
+        optional mode: Word<UpgradeMode>,
+        optional via: Word<UpgradeVia>,
+    }
+}
+
+table! {
+    /// Connections refused while the statements run.
+    FastDowntimeTable "`fast_downtime`" form_only {
+        /// Roles that may still connect.
+        optional except: List<Text>,
+        /// Roles whose sessions are left alone.
+        optional protect: List<Text>,
+        optional sql: Text,
+    }
+}
+
+table! {
+    /// Whose connections are not refused.
+    RefuseConnectionsTable "`refuse_connections`" form_only {
+        optional except: List<Text>,
+        optional protect: List<Text>,
+    }
+}
+
+table! {
+    /// Nodes that should be equal.
+    CompareTable "`compare`" form_only {
+        required nodes: List<Text>,
+        optional what: Word<CompareWhat>,
+    }
+}
+
+table! {
+    /// A question to a person.
+    ConfirmTable "`confirm`" form_only {
+        required ask: Text,
+        /// Time until the answer; added, not waited for.
+        optional takes: Positive,
+        /// "stop", "undo", or "undo_to: STEP".
+        optional if_no: Text,
+    }
+}
+
+table! {
+    /// What the release is meant to change, and how the run is meant to end.
+    ExpectTable "[expect]" {
+        /// Tables in which any change is an error.
+        optional unchanged: List<Text>,
+        /// Tables that are meant to change; once given, any other change of data is an error.
+        optional changed: List<ChangedTableEntry>,
+        /// Tables dropped or renamed on purpose: not downtime.
+        optional retired: List<Text>,
+        optional outcome: Word<ExpectedOutcome>,
+        /// The error codes, exactly.
+        optional findings: List<Word<Code>>,
+    }
+}
+
+table! {
+    /// A table that is meant to change.
+    ChangedTableEntry "`changed`" {
+        required table: Text,
+        /// Any column unless given.
+        optional columns: List<Text>,
+    }
+}
+
+table! {
+    /// What makes a run fail.
+    GateTable "[gate]" {
+        /// The lowest severity that fails a run; "error" unless given.
+        optional fail_on: Word<Severity>,
+    }
+}

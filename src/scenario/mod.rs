@@ -1,0 +1,394 @@
+//! The scenario: what a scenario file says, once it was read and found right.
+//!
+//! A [`Scenario`] is correct by construction: every name in it resolves, every duration is positive, and nothing in it asks for a
+//! part that is not built.
+
+mod grammar;
+mod leaf;
+mod load;
+mod problem;
+mod read;
+mod reference;
+mod tree;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::load::{json_schema, load};
+pub use self::problem::{Mistake, Problem, ScenarioErrors};
+pub use self::reference::{NodeField, substitute};
+use crate::finding::{Code, Severity};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scenario {
+    pub name: String,
+    /// The scenario file itself, as given; relative paths in it were resolved against its folder.
+    pub file: PathBuf,
+    pub topology: Topology,
+    pub snapshot: Snapshot,
+    /// Untimed, unjudged, before the state that the diff compares against.
+    pub setup: Vec<Step>,
+    pub probes: Probes,
+    pub limits: Limits,
+    /// At least one.
+    pub steps: Vec<Step>,
+    pub expect: Expect,
+    /// The lowest severity on which a run fails.
+    pub fail_on: Severity,
+}
+
+impl Scenario {
+    /// What takes the snapshot and the release: the node that is nobody's replica.
+    pub fn writer(&self) -> &Node {
+        let nodes = &self.topology.nodes;
+        nodes.iter().find(|node| node.replicates.is_none()).unwrap_or(&nodes[0])
+    }
+
+    /// The version that the writer runs: its own where it has one, else the topology's.
+    pub fn version(&self) -> &str {
+        &self.writer().version
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineKind {
+    Postgres,
+    Mysql,
+    Mariadb,
+}
+
+impl EngineKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            EngineKind::Postgres => "postgres",
+            EngineKind::Mysql => "mysql",
+            EngineKind::Mariadb => "mariadb",
+        }
+    }
+
+    /// The versions that the tool knows, oldest first.
+    pub fn versions(self) -> &'static [&'static str] {
+        match self {
+            EngineKind::Postgres => &["13", "14", "15", "16", "17", "18"],
+            EngineKind::Mysql => &["9.7"],
+            EngineKind::Mariadb => &["10.5", "10.11", "11.8"],
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Topology {
+    pub engine: EngineKind,
+    /// The default of every node: "15" on Postgres, "11.8" on MariaDB.
+    pub version: String,
+    /// At least one, in the file's order. One is nobody's replica; all others come down from it.
+    pub nodes: Vec<Node>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    pub name: String,
+    pub version: String,
+    /// Server settings, passed on the server's command line.
+    pub settings: BTreeMap<String, String>,
+    pub extensions: Vec<Extension>,
+    /// The node that it is a physical replica of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicates: Option<String>,
+}
+
+/// `unit@7`: an extension, and the version asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extension {
+    pub name: String,
+    pub version: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    pub source: SnapshotSource,
+    /// The database that is restored into and released on; "rehearsal" when the file does not say.
+    pub database: String,
+    /// SQL with the roles that the dump needs, as `pg_dumpall --roles-only` writes it.
+    pub roles: Option<PathBuf>,
+    /// Rows that production holds, by table.
+    pub production_rows: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SnapshotSource {
+    Empty,
+    Sql {
+        path: PathBuf,
+        compression: Compression,
+    },
+    /// `pg_dump -Fc`.
+    Custom {
+        path: PathBuf,
+    },
+    /// `pg_dump -Fd`.
+    Directory {
+        path: PathBuf,
+    },
+    /// A live server, its URL in that environment variable. Read with `pg_dump`; `unmasked = true` was given.
+    Url {
+        variable: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    None,
+    Gzip,
+    Zstd,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Probes {
+    pub auto: bool,
+    /// Interval of each operation on tables that the plan touches.
+    #[serde(with = "millis")]
+    pub every: Duration,
+    /// All other tables together, in operations per second.
+    pub budget_per_s: f64,
+    #[serde(with = "millis")]
+    pub down_after: Duration,
+    #[serde(with = "millis")]
+    pub timeout: Duration,
+    /// The application's role; none = a role of the tool's own that owns what the tables' owners own.
+    pub run_as: Option<String>,
+    #[serde(with = "opt_millis")]
+    pub open_transaction: Option<Duration>,
+    pub custom: Vec<CustomProbe>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CustomProbe {
+    pub name: String,
+    pub kind: ProbeKind,
+    pub sql: String,
+    /// Rolled back unless this is set.
+    pub commit: bool,
+    /// None = the probes' own `every`.
+    #[serde(with = "opt_millis")]
+    pub every: Option<Duration>,
+}
+
+/// The kinds that limits speak of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProbeKind {
+    Read,
+    Write,
+    /// Fresh connections; counted as reads and as writes by a downtime limit, since neither works without.
+    Connect,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Sum of the steps not marked `outside_window`.
+    #[serde(with = "opt_millis")]
+    pub window: Option<Duration>,
+    #[serde(with = "opt_millis")]
+    pub downtime_read: Option<Duration>,
+    #[serde(with = "opt_millis")]
+    pub downtime_write: Option<Duration>,
+    #[serde(with = "opt_millis")]
+    pub p99: Option<Duration>,
+    #[serde(with = "opt_millis")]
+    pub lock_wait: Option<Duration>,
+    #[serde(with = "opt_millis", default)]
+    pub lag: Option<Duration>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Unique among the steps.
+    pub name: String,
+    /// Line on which it begins, from 1; of the base file for a step that stands there.
+    pub line: usize,
+    /// The node it runs on.
+    pub on: String,
+    /// The role; none = the superuser.
+    pub run_as: Option<String>,
+    #[serde(with = "opt_millis")]
+    pub budget: Option<Duration>,
+    #[serde(with = "opt_millis")]
+    pub timeout: Option<Duration>,
+    /// Replaces the scenario's limits while the step runs.
+    pub limits: Option<Limits>,
+    /// Steps that take it back, in order; empty = none.
+    pub undo: Vec<Step>,
+    pub retry: Option<Retry>,
+    /// Production's known time, for the window.
+    #[serde(with = "opt_millis")]
+    pub takes: Option<Duration>,
+    pub outside_window: bool,
+    pub point_of_no_return: bool,
+    /// Who accepted a step over its budget.
+    pub sign_off: Option<String>,
+    pub when_failed: WhenFailed,
+    pub action: Action,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenFailed {
+    #[default]
+    Stop,
+    Continue,
+    Undo,
+    UndoAll,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    #[serde(with = "millis")]
+    pub lock_timeout: Duration,
+    /// Attempts in all, at least one.
+    pub times: u32,
+    #[serde(with = "millis")]
+    pub pause: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Statements in the language of the engine's own client.
+    Sql {
+        text: String,
+    },
+    File {
+        path: PathBuf,
+    },
+    Command(Command),
+    /// ANALYZE of these tables, or of all when there are none; `stages` as `vacuumdb --analyze-in-stages` does.
+    Analyze {
+        tables: Vec<String>,
+        stages: bool,
+    },
+    Restart,
+    WaitFor {
+        #[serde(with = "millis")]
+        time: Duration,
+    },
+    /// Until the statement answers one row whose first column is true.
+    WaitUntil {
+        sql: String,
+        #[serde(with = "millis")]
+        deadline: Duration,
+    },
+    /// Until whoever replicates has what was written when the step began.
+    WaitCaughtUp {
+        #[serde(with = "millis")]
+        deadline: Duration,
+    },
+    /// Rows compared as text.
+    Check {
+        sql: String,
+        rows: Vec<Vec<String>>,
+    },
+}
+
+impl Action {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Action::Sql { .. } => "sql",
+            Action::File { .. } => "file",
+            Action::Command(_) => "command",
+            Action::Analyze { .. } => "analyze",
+            Action::Restart => "restart",
+            Action::WaitFor { .. } | Action::WaitUntil { .. } | Action::WaitCaughtUp { .. } => "wait",
+            Action::Check { .. } => "check",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    pub run: Invocation,
+    /// Working directory; the folder of the file that the command stands in when that does not say.
+    pub dir: PathBuf,
+    /// Values may be `env:NAME`.
+    pub env: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Invocation {
+    /// For `sh -c`.
+    Shell(String),
+    /// At least one word.
+    Argv(Vec<String>),
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Expect {
+    /// Any change there is an error.
+    pub unchanged: Vec<String>,
+    /// Once given, any other change of data is an error.
+    pub changed: Option<Vec<ChangedTable>>,
+    /// Dropped or renamed on purpose.
+    pub retired: Vec<String>,
+    pub outcome: Option<ExpectedOutcome>,
+    /// The error codes, exactly.
+    pub findings: Option<Vec<Code>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedTable {
+    pub table: String,
+    /// Empty = any column.
+    pub columns: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ExpectedOutcome {
+    Passed,
+    Failed,
+    Inconclusive,
+}
+
+/// Durations as milliseconds, a number, as in every file of the tool's.
+pub mod millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_f64(value.as_secs_f64() * 1e3)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let ms = f64::deserialize(from)?;
+        Duration::try_from_secs_f64(ms / 1e3).map_err(serde::de::Error::custom)
+    }
+}
+
+/// As [`millis`], or null.
+pub mod opt_millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        value.map(|value| value.as_secs_f64() * 1e3).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        Option::<f64>::deserialize(from)?
+            .map(|ms| Duration::try_from_secs_f64(ms / 1e3).map_err(serde::de::Error::custom))
+            .transpose()
+    }
+}

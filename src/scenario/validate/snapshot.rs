@@ -1,0 +1,116 @@
+//! The data: which kind of dump it is, and whether it is there.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use super::Check;
+use crate::scenario::grammar::SnapshotTable;
+use crate::scenario::leaf::Text;
+use crate::scenario::problem::Mistake;
+use crate::scenario::read::Found;
+use crate::scenario::tree::{At, Place};
+use crate::scenario::{Compression, Snapshot, SnapshotSource};
+
+const DEFAULT_DATABASE: &str = "rehearsal";
+
+/// How files begin: an archive of `pg_dump -Fc`, and the two compressions.
+const ARCHIVE: &[u8] = b"PGDMP";
+const GZIP: &[u8] = &[0x1f, 0x8b];
+const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+
+const SOURCE_FORM: &str =
+    "a dump (.sql, .sql.gz, .sql.zst, pg_dump -Fc or -Fd), \"env:NAME\" for a live server's URL, or \"empty\"";
+
+impl Check<'_> {
+    pub(super) fn snapshot(&mut self, table: SnapshotTable) -> Option<Snapshot> {
+        // Rules would mask it; they have been refused by name.
+        let masked = table.gives("rules");
+        let may_copy = masked || table.unmasked.is_some_and(|unmasked| unmasked.value);
+        let roles = table.roles.map(|roles| self.file(&roles, "file"));
+        let source = table.from.and_then(|from| self.source(from, may_copy));
+        let production_rows = table.production_rows.map(|rows| rows.value.0).unwrap_or_default();
+        Some(Snapshot {
+            source: source?,
+            database: table.database.map_or_else(|| DEFAULT_DATABASE.to_owned(), |database| database.value.0),
+            roles: match roles {
+                None => None,
+                Some(found) => Some(found?),
+            },
+            production_rows: production_rows.into_iter().map(|(table, rows)| (table.value, rows.value.0)).collect(),
+        })
+    }
+
+    fn source(&mut self, from: At<Text>, may_copy: bool) -> Option<SnapshotSource> {
+        let text = from.value.0.as_str();
+        if text == "empty" {
+            return Some(SnapshotSource::Empty);
+        }
+        if let Some(variable) = self.variable(text, from.at) {
+            if !may_copy {
+                let message = "a live server's rows would be copied as they are";
+                self.clash(from.at, message, "write `unmasked = true` beside it if its rows may lie on this machine");
+            }
+            return Some(SnapshotSource::Url { variable });
+        }
+        if text.contains("://") {
+            let form = "\"env:NAME\", with the URL in the environment variable NAME".to_owned();
+            self.problems.raise(from.at, Mistake::Secret { form });
+            return None;
+        }
+        let path = self.path(&from);
+        if path.is_dir() {
+            return self.dump_folder(path, from.at);
+        }
+        let path = self.there(path, from.at, "dump", Path::is_file)?;
+        self.dump_file(path, from.at)
+    }
+
+    fn dump_folder(&mut self, path: PathBuf, at: Place) -> Option<SnapshotSource> {
+        if path.join("toc.dat").is_file() {
+            return Some(SnapshotSource::Directory { path });
+        }
+        if path.join("manifest.json").is_file() {
+            self.not_yet(at, "a snapshot folder");
+        } else {
+            self.wrong(at, "a folder without toc.dat", SOURCE_FORM);
+        }
+        None
+    }
+
+    fn dump_file(&mut self, path: PathBuf, at: Place) -> Option<SnapshotSource> {
+        let start = match start_of(&path) {
+            Ok(start) => start,
+            Err(error) => {
+                let (path, reason) = (path.display().to_string(), error.to_string());
+                self.problems.raise(at, Mistake::Unreadable { path, reason });
+                return None;
+            }
+        };
+        if start.starts_with(ARCHIVE) {
+            return Some(SnapshotSource::Custom { path });
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (compression, magic) = match name {
+            _ if name.ends_with(".sql") => (Compression::None, &[][..]),
+            _ if name.ends_with(".sql.gz") => (Compression::Gzip, GZIP),
+            _ if name.ends_with(".sql.zst") => (Compression::Zstd, ZSTD),
+            _ => {
+                self.wrong(at, "a file of another kind", SOURCE_FORM);
+                return None;
+            }
+        };
+        if !start.starts_with(magic) {
+            self.wrong(at, "a file that is not compressed as its name says", SOURCE_FORM);
+            return None;
+        }
+        Some(SnapshotSource::Sql { path, compression })
+    }
+}
+
+/// The first bytes, as many as tell its kind.
+fn start_of(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    File::open(path)?.take(ARCHIVE.len() as u64).read_to_end(&mut start)?;
+    Ok(start)
+}

@@ -1,0 +1,339 @@
+//! The plan: steps, what they do, and what takes them back.
+
+use std::time::Duration;
+
+use super::Check;
+use super::expect::texts;
+use crate::scenario::grammar::{AnalyzeTable, CheckTable, RetryTable, StepTable, WaitTable};
+use crate::scenario::leaf::{Cell, Positive, Text};
+use crate::scenario::problem::Mistake;
+use crate::scenario::read::{Either, Found, List, Named};
+use crate::scenario::tree::{At, Place};
+use crate::scenario::{Action, Retry, Step, WhenFailed};
+
+/// The actions that are built.
+pub(in crate::scenario) const BUILT: &[&str] = &["sql", "file", "command", "analyze", "restart", "wait", "check"];
+
+/// The actions and groups that are not; all of them are refused by name.
+pub(in crate::scenario) const NOT_BUILT: &[&str] = &[
+    "migrations",
+    "upgrade",
+    "read_only",
+    "fast_downtime",
+    "refuse_connections",
+    "readmit",
+    "take_out",
+    "put_back",
+    "route",
+    "promote",
+    "rebuild",
+    "stop",
+    "start",
+    "compare",
+    "confirm",
+    "steps",
+    "parallel",
+];
+
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Where a step stands, which decides what it may say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Plan,
+    Setup,
+    Undo,
+}
+
+impl Part {
+    /// Keys that have no meaning there.
+    fn meaningless(self) -> &'static [&'static str] {
+        match self {
+            Part::Plan => &[],
+            Part::Setup => &[
+                "budget",
+                "limits",
+                "undo",
+                "retry",
+                "takes",
+                "outside_window",
+                "point_of_no_return",
+                "sign_off",
+                "when_failed",
+            ],
+            Part::Undo => &["undo", "takes", "outside_window", "point_of_no_return", "when_failed"],
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Part::Plan => "a step",
+            Part::Setup => "setup",
+            Part::Undo => "an undo",
+        }
+    }
+}
+
+/// What an undo of one action takes over from its step.
+struct Inherited {
+    on: String,
+    run_as: Option<String>,
+}
+
+impl Check<'_> {
+    pub(super) fn plan(&mut self, steps: At<List<Named<StepTable>>>) -> Vec<Step> {
+        if steps.value.is_empty() {
+            self.wrong(steps.at, "a plan without steps", "at least one `[[step]]`");
+        }
+        self.steps(steps.value, Part::Plan)
+    }
+
+    pub(super) fn setup(&mut self, steps: List<StepTable>) -> Vec<Step> {
+        let numbered = |(index, step): (usize, At<StepTable>)| (format!("setup {}", index + 1), step);
+        let steps: Vec<_> = steps.into_iter().enumerate().map(numbered).collect();
+        steps.into_iter().filter_map(|(name, step)| self.step(step, Part::Setup, Some(name), None)).collect()
+    }
+
+    fn steps(&mut self, steps: List<Named<StepTable>>, part: Part) -> Vec<Step> {
+        let unnamed = |At { value: Named(value), at }| At { value, at };
+        steps.into_iter().filter_map(|step| self.step(unnamed(step), part, None, None)).collect()
+    }
+
+    /// `name` is for a step that gives none.
+    fn step(
+        &mut self,
+        step: At<StepTable>,
+        part: Part,
+        name: Option<String>,
+        inherited: Option<&Inherited>,
+    ) -> Option<Step> {
+        let At { value: mut raw, at } = step;
+        let name = self.step_name(raw.name.take(), name, at);
+        self.refuse_meaningless(&raw, part);
+        let limits = raw.limits.take().map(|limits| {
+            if let Some(window) = &limits.value.window {
+                self.clash(window.at, "`window` is a limit of the whole plan", "give the step a `budget`");
+            }
+            self.limits(limits.value)
+        });
+        let on = match (raw.on.take(), inherited) {
+            (None, Some(inherited)) => inherited.on.clone(),
+            (on, _) => self.on(on),
+        };
+        let own_role = raw.r#as.as_ref().map(|role| role.value.0.clone());
+        let run_as = own_role.or(inherited.and_then(|step| step.run_as.clone()));
+        let retry = self.retry(&mut raw);
+        let when_failed = self.when_failed(&raw);
+        let undo = match (raw.undo.take(), part) {
+            (Some(undo), Part::Plan) => {
+                let inherited = Inherited { on: on.clone(), run_as: run_as.clone() };
+                self.undo(undo, name.as_deref(), &inherited)
+            }
+            // Refused as meaningless.
+            _ => Vec::new(),
+        };
+        let role = raw.r#as.as_ref().map(|role| role.at);
+        let action = self.action(&mut raw, at, part, &on);
+        let (action, on) = action?;
+        if self.nodes.replicas().contains(&on) {
+            if matches!(action, Action::Command(_)) {
+                self.not_yet(at, format!("`command` on a replica, as on \"{on}\""));
+            } else if run_as.is_some() {
+                self.not_yet(role.unwrap_or(at), format!("`as` on a replica, as on \"{on}\""));
+            }
+        }
+        Some(Step {
+            name: name?,
+            line: self.problems.line(at),
+            on,
+            run_as,
+            budget: raw.budget.map(|time| time.value.0),
+            timeout: raw.timeout.map(|time| time.value.0),
+            limits,
+            undo,
+            retry,
+            takes: raw.takes.map(|time| time.value.0),
+            outside_window: raw.outside_window.is_some_and(|outside| outside.value),
+            point_of_no_return: raw.point_of_no_return.is_some_and(|point| point.value),
+            sign_off: raw.sign_off.map(|who| who.value.0),
+            when_failed,
+            action,
+        })
+    }
+
+    fn step_name(&mut self, given: Option<At<Text>>, otherwise: Option<String>, at: Place) -> Option<String> {
+        let (name, at) = match given {
+            Some(name) => (name.value.0, name.at),
+            None => (otherwise?, at),
+        };
+        match self.names.iter().find(|(other, _)| *other == name) {
+            Some((_, first)) => {
+                let first = *first;
+                self.problems.raise(at, Mistake::Duplicate { what: "steps", name: name.clone(), first });
+            }
+            None => self.names.push((name.clone(), self.problems.line(at))),
+        }
+        Some(name)
+    }
+
+    fn refuse_meaningless(&mut self, raw: &StepTable, part: Part) {
+        for key in raw.found().iter().filter(|key| part.meaningless().contains(&key.value)) {
+            let message = format!("`{}` has no meaning in {}", key.value, part.name());
+            let hint = match part {
+                Part::Setup => "setup is neither timed nor judged: make it a step of the plan",
+                _ => "leave it out",
+            };
+            self.clash(key.at, message, hint);
+        }
+    }
+
+    fn retry(&mut self, raw: &mut StepTable) -> Option<Retry> {
+        let At { value: RetryTable { lock_timeout, times, pause, .. }, at } = raw.retry.take()?;
+        if !raw.gives("sql") && !raw.gives("file") {
+            self.clash(at, "`retry` goes with `sql` or `file`", "let the program itself retry");
+        }
+        let times = times?;
+        let Ok(attempts) = u32::try_from(times.value.0) else {
+            self.wrong(times.at, times.value.0.to_string(), "a number of attempts below four billion");
+            return None;
+        };
+        Some(Retry {
+            lock_timeout: lock_timeout?.value.0,
+            times: attempts,
+            pause: pause.map_or(RETRY_PAUSE, |pause| pause.value.0),
+        })
+    }
+
+    fn when_failed(&mut self, raw: &StepTable) -> WhenFailed {
+        let Some(word) = &raw.when_failed else { return WhenFailed::default() };
+        if word.value.0 == WhenFailed::Undo && !raw.gives("undo") {
+            self.clash(word.at, "the step has no undo", "give it `undo = { … }`, or another `when_failed`");
+        }
+        word.value.0
+    }
+
+    fn undo(&mut self, undo: At<Box<StepTable>>, step: Option<&str>, inherited: &Inherited) -> Vec<Step> {
+        let At { value: mut raw, at } = undo;
+        let Some(steps) = raw.steps.take() else {
+            let name = step.map(|step| format!("undo of {step}"));
+            return self.step(At { value: *raw, at }, Part::Undo, name, Some(inherited)).into_iter().collect();
+        };
+        if let Some(other) = raw.found().iter().find(|key| key.value != "steps") {
+            let message = format!("`{}` beside an undo's `steps`", other.value);
+            self.clash(other.at, message, "say it in the steps themselves");
+        }
+        if steps.value.is_empty() {
+            self.wrong(steps.at, "an empty list", "at least one step");
+        }
+        self.steps(steps.value, Part::Undo)
+    }
+
+    /// The action, and the node it is on.
+    fn action(&mut self, raw: &mut StepTable, at: Place, part: Part, on: &str) -> Option<(Action, String)> {
+        if let Some(steps) = raw.steps.take() {
+            self.not_yet(steps.at, "`steps` as a group");
+            self.steps(steps.value, part);
+        }
+        let is_action = |key: &str| BUILT.contains(&key) || NOT_BUILT.contains(&key);
+        let found: Vec<_> = raw.found().iter().map(|key| key.value).filter(|key| is_action(key)).collect();
+        match found[..] {
+            [] => {
+                let message = match part {
+                    Part::Plan => "a step without an action",
+                    Part::Setup => "a step of setup without an action",
+                    Part::Undo => "an undo without an action",
+                };
+                self.problems.raise(at, Mistake::NoAction { message, known: BUILT.to_vec() });
+                return None;
+            }
+            [_] => {}
+            _ => self.problems.raise(at, Mistake::SeveralActions { found }),
+        }
+        let on = match raw.restart.take() {
+            None => on.to_owned(),
+            Some(restart) => {
+                let node = self.restarted(restart, on)?;
+                return Some((Action::Restart, node));
+            }
+        };
+        Some((self.built_action(raw)?, on))
+    }
+
+    fn built_action(&mut self, raw: &mut StepTable) -> Option<Action> {
+        // Taken all, so that the problems of each are recorded where there are several.
+        let sql = raw.sql.take().map(|sql| Some(Action::Sql { text: self.text(sql) }));
+        let file = raw.file.take().map(|file| Some(Action::File { path: self.file(&file, "file")? }));
+        let command = raw.command.take().map(|command| Some(Action::Command(self.command(command)?)));
+        let analyze = raw.analyze.take().map(|analyze| self.analyze(analyze));
+        let wait = raw.wait.take().map(|wait| self.wait(wait));
+        let check = raw.check.take().map(|check| self.check(check.value));
+        sql.or(file).or(command).or(analyze).or(wait).or(check).flatten()
+    }
+
+    fn restarted(&mut self, restart: At<Either<bool, Text>>, on: &str) -> Option<String> {
+        match restart.value {
+            Either::A(true) => Some(on.to_owned()),
+            Either::A(false) => {
+                self.wrong(restart.at, "`false`", "`true`, or a node's name");
+                None
+            }
+            Either::B(Text(name)) => Some(self.node(name, restart.at)),
+        }
+    }
+
+    fn analyze(&mut self, analyze: At<Either<bool, AnalyzeTable>>) -> Option<Action> {
+        match analyze.value {
+            Either::A(true) => Some(Action::Analyze { tables: Vec::new(), stages: false }),
+            Either::A(false) => {
+                self.wrong(analyze.at, "`false`", "`true`, or `{ tables = […], stages = true }`");
+                None
+            }
+            Either::B(table) => Some(Action::Analyze {
+                tables: table.tables.map(|tables| texts(tables.value)).unwrap_or_default(),
+                stages: table.stages.is_some_and(|stages| stages.value),
+            }),
+        }
+    }
+
+    fn wait(&mut self, wait: At<Either<Positive, WaitTable>>) -> Option<Action> {
+        let table = match wait.value {
+            Either::A(Positive(time)) => return Some(Action::WaitFor { time }),
+            Either::B(table) => table,
+        };
+        let deadline = table.deadline.map(|deadline| deadline.value.0);
+        let sql = table.sql.map(|sql| self.text(sql));
+        match (sql, table.r#for) {
+            (Some(_), Some(condition)) => {
+                self.clash(
+                    condition.at,
+                    "`for` beside `sql`",
+                    "wait for one of them, and for the other in a step of its own",
+                );
+                None
+            }
+            (None, None) => {
+                let form = "a query to wait for, or `for = \"caught_up\"`".to_owned();
+                self.problems.raise(wait.at, Mistake::MissingKey { key: "sql", table: "`wait`", form });
+                None
+            }
+            (Some(sql), None) => Some(Action::WaitUntil { sql, deadline: deadline? }),
+            (None, Some(condition)) if self.nodes.are_single() => {
+                self.no_replica(condition.at);
+                None
+            }
+            (None, Some(_)) => Some(Action::WaitCaughtUp { deadline: deadline? }),
+        }
+    }
+
+    fn check(&mut self, table: CheckTable) -> Option<Action> {
+        let sql = table.sql.map(|sql| self.text(sql));
+        let rows = table.rows?.value;
+        let columns = rows.first().map_or(0, |row| row.value.len());
+        if let Some(other) = rows.iter().find(|row| row.value.len() != columns) {
+            let found = format!("a row of {}", other.value.len());
+            self.wrong(other.at, found, format!("as many columns as in the first row, {columns}"));
+        }
+        let cells = |row: At<List<Cell>>| row.value.into_iter().map(|cell| cell.value.0).collect();
+        Some(Action::Check { sql: sql?, rows: rows.into_iter().map(cells).collect() })
+    }
+}

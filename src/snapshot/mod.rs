@@ -1,0 +1,432 @@
+//! A snapshot into a server: what it needs is checked before anything starts, then it is restored, and the server settles.
+//!
+//! [`prepare`] and [`check`] need no server; [`restore`] needs a started one with the empty database in it.
+
+mod live;
+mod source;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::io::DuplexStream;
+use tokio_util::io::SyncIoBridge;
+use tokio_util::sync::CancellationToken;
+
+pub use source::{Bench, Prepared, prepare};
+
+use crate::engine::endpoint::Endpoint;
+use crate::engine::host::{Exec, Host, HostError};
+use crate::engine::postgres::connect::connect;
+use crate::engine::postgres::dump::{Requirements, major};
+use crate::engine::postgres::restore::{self, RestoreError, Target, described};
+use crate::event::TableSize;
+use crate::scenario::{Compression, Extension};
+use source::Ready;
+
+const EXTENSION_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How often a restore says how far it is.
+const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    #[error("could not read {}", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("{} is damaged or cut short", path.display())]
+    Damaged { path: PathBuf, source: io::Error },
+    #[error("{} ends in the middle of a statement or of a table's rows", path.display())]
+    CutShort { path: PathBuf },
+    #[error("{} is an archive of pg_dump, not SQL", path.display())]
+    ArchiveAsScript { path: PathBuf },
+    #[error("{} is not an archive that pg_restore can read", path.display())]
+    BadArchive { path: PathBuf, source: RestoreError },
+    #[error("{variable} is not set")]
+    NoVariable { variable: String },
+    #[error("{variable} does not hold a database URL")]
+    BadUrl { variable: String },
+    #[error("{variable} holds {what}, which everybody on this machine could read on pg_dump's command line")]
+    SecretInUrl { variable: String, what: &'static str },
+    /// Nothing is wrong: a live server is dumped into a lab.
+    #[error("a live server is dumped when there is a lab")]
+    NeedsLab,
+    #[error("no {program} on this machine")]
+    NoClientProgram { program: &'static str },
+    #[error("could not run a client program")]
+    NoClient(#[source] io::Error),
+    #[error("could not make a folder for the dump")]
+    NoFolder(#[source] io::Error),
+    #[error("the snapshot needs roles that do not exist: {}", roles.join(", "))]
+    MissingRoles { roles: Vec<String> },
+    /// `packages` holds Debian's likely package of each, in the same order.
+    #[error("the server's installation lacks {}", extensions.iter().map(described).collect::<Vec<_>>().join(", "))]
+    MissingExtensions { extensions: Vec<Extension>, packages: Vec<String> },
+    #[error("the snapshot comes from PostgreSQL {dumped}, the node runs {node}")]
+    NewerDump {
+        dumped: String,
+        node: String,
+        /// The scenario's table that gives the version: "topology".
+        table: String,
+    },
+    #[error("the snapshot makes roles and databases of its own: it is a dump of a whole cluster")]
+    WholeCluster,
+    #[error("the snapshot is restored into {}, not into {database}", found.join(", "))]
+    OtherDatabase { found: Vec<String>, database: String },
+    #[error("could not run the roles file {}", path.display())]
+    Roles { path: PathBuf, source: RestoreError },
+    #[error("could not restore {name}")]
+    Restore { name: String, source: RestoreError },
+    #[error(transparent)]
+    Engine(#[from] RestoreError),
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl SnapshotError {
+    /// What a server of that version lacks.
+    pub fn missing_extensions(extensions: Vec<Extension>, version: &str) -> SnapshotError {
+        let packages = extensions.iter().map(|extension| debian_package(major(version), &extension.name)).collect();
+        SnapshotError::MissingExtensions { extensions, packages }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            SnapshotError::BadArchive { source: source @ RestoreError::TooNew { .. }, .. } => {
+                return engine_hint(source);
+            }
+            SnapshotError::CutShort { .. } | SnapshotError::Damaged { .. } | SnapshotError::BadArchive { .. } => {
+                "take the dump again, and see that its copy is whole".to_owned()
+            }
+            SnapshotError::ArchiveAsScript { .. } => "name the file so that it does not end in .sql".to_owned(),
+            SnapshotError::NoVariable { variable } => {
+                format!("export {variable}=postgresql://user:password@host/database")
+            }
+            SnapshotError::BadUrl { .. } => "its form is postgresql://user:password@host:port/database".to_owned(),
+            SnapshotError::SecretInUrl { what, .. } => {
+                format!("move {what} into a service file, and name the service in the URL: ?service=NAME")
+            }
+            SnapshotError::NoClientProgram { .. } | SnapshotError::NoClient(_) => {
+                "install PostgreSQL's client programs: apt-get install postgresql-client".to_owned()
+            }
+            SnapshotError::MissingRoles { .. } => {
+                "give them with roles = \"roles.sql\" under [snapshot]; pg_dumpall --roles-only writes that file"
+                    .to_owned()
+            }
+            SnapshotError::MissingExtensions { packages, .. } => format!("apt-get install {}", packages.join(" ")),
+            SnapshotError::NewerDump { dumped, table, .. } => {
+                format!(
+                    "set version = \"{}\" under [{table}]",
+                    major(dumped).map_or(dumped.clone(), |major| major.to_string())
+                )
+            }
+            SnapshotError::WholeCluster => {
+                "dump the one database with pg_dump, and its roles with pg_dumpall --roles-only".to_owned()
+            }
+            SnapshotError::OtherDatabase { found, .. } => {
+                format!(
+                    "set database = \"{}\" under [snapshot], or dump without -C",
+                    found.first().map_or("", String::as_str)
+                )
+            }
+            SnapshotError::Roles { source, .. }
+            | SnapshotError::Restore { source, .. }
+            | SnapshotError::Engine(source) => {
+                return engine_hint(source);
+            }
+            SnapshotError::Unreadable { .. }
+            | SnapshotError::NoFolder(_)
+            | SnapshotError::NeedsLab
+            | SnapshotError::Cancelled => return None,
+        })
+    }
+
+    /// Whether it shows in files and flags alone: the user's to mend, whatever the machine.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            SnapshotError::Unreadable { .. }
+                | SnapshotError::Damaged { .. }
+                | SnapshotError::CutShort { .. }
+                | SnapshotError::ArchiveAsScript { .. }
+                | SnapshotError::BadArchive { .. }
+                | SnapshotError::NoVariable { .. }
+                | SnapshotError::BadUrl { .. }
+                | SnapshotError::SecretInUrl { .. }
+                | SnapshotError::MissingRoles { .. }
+                | SnapshotError::NewerDump { .. }
+                | SnapshotError::WholeCluster
+                | SnapshotError::OtherDatabase { .. }
+        )
+    }
+}
+
+/// `node`: its name, where the version is its own.
+fn newer_dump(dumped: String, version: &str, node: Option<&str>) -> SnapshotError {
+    let table = node.map_or("topology".to_owned(), |node| format!("topology.nodes.{node}"));
+    SnapshotError::NewerDump { dumped, node: version.to_owned(), table }
+}
+
+fn engine_hint(error: &RestoreError) -> Option<String> {
+    Some(match error {
+        RestoreError::DiskFull => "free some space where the lab keeps its data".to_owned(),
+        RestoreError::TooNew { .. } => "install the client programs of that version, or of a newer one".to_owned(),
+        RestoreError::NotRoles { .. } => "pg_dumpall --roles-only writes a roles file".to_owned(),
+        RestoreError::NoExtension { extension } => format!("apt-get install {}", debian_package(None, &extension.name)),
+        RestoreError::Refused { code: Some(code), .. } if code == "42704" || code == "58P02" => {
+            "the snapshot names something that it does not bring; see roles and extensions".to_owned()
+        }
+        RestoreError::Client { program, .. } if program == "pg_dump" => {
+            "see that the server at the URL answers, and that its role may read every table".to_owned()
+        }
+        _ => return None,
+    })
+}
+
+/// What a node is, as far as a snapshot asks.
+#[derive(Clone, Copy)]
+pub struct Offer<'a> {
+    /// Its version as the scenario says: "15".
+    pub version: &'a str,
+    /// Its name, where the version is its own and not the topology's.
+    pub node: Option<&'a str>,
+    /// The superuser that it is set up with.
+    pub superuser: &'a str,
+    pub database: &'a str,
+    /// The node's own list.
+    pub extensions: &'a [Extension],
+    /// None = the extensions are left to the server.
+    pub host: Option<&'a dyn Host>,
+}
+
+/// Whether a node can take the snapshot, before it is started: versions, roles, databases, extensions.
+///
+/// # Errors
+/// The first kind of thing that is missing, all of that kind at once.
+pub async fn check(prepared: &Prepared, offer: &Offer<'_>) -> Result<(), SnapshotError> {
+    let needed = &prepared.requirements;
+    if let (Some(dumped), Some(node)) = (needed.server_major(), major(offer.version))
+        && dumped > node
+    {
+        let dumped = needed.server_version.clone().unwrap_or_default();
+        return Err(newer_dump(dumped, offer.version, offer.node));
+    }
+    if needed.creates_roles {
+        return Err(SnapshotError::WholeCluster);
+    }
+    if needed.databases.iter().any(|name| name != offer.database) {
+        let found = needed.databases.iter().cloned().collect();
+        return Err(SnapshotError::OtherDatabase { found, database: offer.database.to_owned() });
+    }
+    let exists = |role: &String| role == offer.superuser || prepared.roles_made.contains(role);
+    let roles: Vec<String> = needed.roles.iter().filter(|role| !exists(role)).cloned().collect();
+    if !roles.is_empty() {
+        return Err(SnapshotError::MissingRoles { roles });
+    }
+    match offer.host {
+        Some(host) => check_extensions(needed, offer, host).await,
+        None => Ok(()),
+    }
+}
+
+async fn check_extensions(needed: &Requirements, offer: &Offer<'_>, host: &dyn Host) -> Result<(), SnapshotError> {
+    let mut missing: Vec<Extension> = Vec::new();
+    for extension in needed.extensions.iter().chain(offer.extensions) {
+        match restore::has_extension(host, extension, EXTENSION_DEADLINE).await {
+            // Without pg_config the server says it, when the extension is made.
+            Ok(true) | Err(HostError::NoProgram { .. }) => {}
+            Ok(false) if missing.iter().any(|found| found.name == extension.name) => {}
+            Ok(false) => missing.push(extension.clone()),
+            Err(error) => return Err(RestoreError::from(error).into()),
+        }
+    }
+    if missing.is_empty() { Ok(()) } else { Err(SnapshotError::missing_extensions(missing, offer.version)) }
+}
+
+/// Debian names an extension's package after the server's major version, and spells it with hyphens.
+fn debian_package(major: Option<u32>, extension: &str) -> String {
+    let major = major.map_or("VERSION".to_owned(), |major| major.to_string());
+    format!("postgresql-{major}-{}", extension.replace('_', "-"))
+}
+
+/// What is restored, and where.
+pub struct RestoreRequest<'a> {
+    pub host: &'a dyn Host,
+    /// The database that is restored into, as superuser; it exists and is empty.
+    pub endpoint: &'a Endpoint,
+    pub snapshot: &'a Prepared,
+    /// The node's own list: made beforehand, save where the dump makes them.
+    pub extensions: &'a [Extension],
+    pub cancel: &'a CancellationToken,
+    /// For each program that is run.
+    pub deadline: Duration,
+}
+
+/// What a restore left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    pub tables: Vec<TableSize>,
+    /// Lowercase fragments for a warning: what the server refused of the database's own settings, statistics that could not be
+    /// gathered.
+    pub notes: Vec<String>,
+}
+
+/// Told what is under way, and how much of how much is done, where that is known.
+pub type Progress<'p> = dyn FnMut(&str, Option<u64>, Option<u64>) + Send + 'p;
+
+/// Roles, extensions, schema and rows; then statistics and a checkpoint. `progress` is told what is under way, and how much of how
+/// much is done: bytes of the file for SQL, bytes of the database (without a total) for archives.
+///
+/// # Errors
+/// Which line, object or table the server refused and why, without row values; [`RestoreError::DiskFull`] by itself.
+pub async fn restore(request: &RestoreRequest<'_>, progress: &mut Progress<'_>) -> Result<Restored, SnapshotError> {
+    tokio::select! {
+        restored = restore_all(request, progress) => restored,
+        () = request.cancel.cancelled() => Err(SnapshotError::Cancelled),
+    }
+}
+
+/// Exact rows and bytes of every table: after `[[setup]]` changed them.
+///
+/// # Errors
+/// The server's.
+pub async fn sizes(endpoint: &Endpoint) -> Result<Vec<TableSize>, SnapshotError> {
+    Ok(restore::table_sizes(endpoint).await?)
+}
+
+async fn restore_all(request: &RestoreRequest<'_>, progress: &mut Progress<'_>) -> Result<Restored, SnapshotError> {
+    let snapshot = request.snapshot;
+    let target = Target { host: request.host, endpoint: request.endpoint, deadline: request.deadline };
+    if let Some(path) = &snapshot.roles {
+        progress("making roles", None, None);
+        let failed = |source| SnapshotError::Roles { path: path.clone(), source };
+        restore::roles(request.endpoint, path).await.map_err(failed)?;
+    }
+    let made_by_dump =
+        |extension: &&Extension| snapshot.requirements.extensions.iter().any(|made| made.name == extension.name);
+    let own: Vec<Extension> = request.extensions.iter().filter(|extension| !made_by_dump(extension)).cloned().collect();
+    let needs = &snapshot.requirements;
+    // Extensions of the node's own list live in `public`, so they come after a dump that makes the schema or the database.
+    let makes_room = !needs.databases.is_empty() || needs.creates_public;
+    if !needs.databases.is_empty() {
+        target.make_way().await?;
+    } else if needs.creates_public {
+        target.make_way_for_public().await?;
+    } else {
+        restore::create_extensions(request.endpoint, &own).await?;
+    }
+    let failed = |source| SnapshotError::Restore { name: snapshot.name.clone(), source };
+    let mut notes = Vec::new();
+    match &snapshot.source {
+        Ready::Empty => {}
+        Ready::Script { path, compression } => restore_script(&target, snapshot, path, *compression, progress).await?,
+        Ready::Archive { path } => {
+            let there = format!("{}/snapshot", request.host.folder());
+            request.host.put(path, &there).await.map_err(|error| failed(error.into()))?;
+            let restored = restore_archive(&target, &there, &snapshot.name, progress).await;
+            remove(request.host, &there).await;
+            notes = restored.map_err(failed)?;
+        }
+    }
+    if makes_room {
+        restore::create_extensions(request.endpoint, &own).await?;
+    }
+    if matches!(snapshot.source, Ready::Empty) && own.is_empty() {
+        return Ok(Restored { tables: Vec::new(), notes: Vec::new() });
+    }
+    progress("gathering statistics", None, None);
+    notes.extend(restore::settle(request.endpoint).await?);
+    let tables = restore::table_sizes(request.endpoint).await?;
+    Ok(Restored { tables, notes })
+}
+
+async fn restore_script(
+    target: &Target<'_>,
+    snapshot: &Prepared,
+    path: &std::path::Path,
+    compression: Compression,
+    progress: &mut Progress<'_>,
+) -> Result<(), SnapshotError> {
+    let total =
+        std::fs::metadata(path).map_err(|source| SnapshotError::Unreadable { path: path.to_owned(), source })?.len();
+    let read = Arc::new(AtomicU64::new(0));
+    let script = source::open(path, compression, Arc::clone(&read))?;
+    let (mut ours, theirs) = tokio::io::duplex(256 * 1024);
+    let feeding = tokio::task::spawn_blocking(move || feed(script, theirs));
+    // `pg_dump -C` makes the database itself, so it begins elsewhere.
+    let begin_in = if snapshot.requirements.databases.is_empty() { &target.endpoint.database } else { "postgres" };
+    let what = format!("restoring {}", snapshot.name);
+    let restored = {
+        let restoring = target.psql(begin_in, &mut ours);
+        tokio::pin!(restoring);
+        let mut tick = tokio::time::interval(PROGRESS_EVERY);
+        loop {
+            tokio::select! {
+                restored = &mut restoring => break restored,
+                _ = tick.tick() => progress(&what, Some(read.load(Ordering::Relaxed).min(total)), Some(total)),
+            }
+        }
+    };
+    // The feeder ends with its pipe.
+    drop(ours);
+    let fed = feeding.await.expect("feeding does not panic");
+    restored.map_err(|source| SnapshotError::Restore { name: snapshot.name.clone(), source })?;
+    fed.map_err(|source| SnapshotError::Damaged { path: path.to_owned(), source })
+}
+
+/// A reader that went away is told by the program's own exit status.
+fn feed(mut script: Box<dyn io::Read + Send>, to: DuplexStream) -> io::Result<()> {
+    let mut to = SyncIoBridge::new(to);
+    match io::copy(&mut script, &mut to) {
+        Ok(_) => to.shutdown(),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives notes, as [`Restored`] has them.
+async fn restore_archive(
+    target: &Target<'_>,
+    there: &str,
+    name: &str,
+    progress: &mut Progress<'_>,
+) -> Result<Vec<String>, RestoreError> {
+    let what = format!("restoring {name}");
+    progress(&what, None, None);
+    // First, as in a restore that makes the database: what checks and functions answer may depend on it.
+    let notes = target.set_database(there).await?;
+    // Only for the display: a restore without it is as good.
+    let watching = connect(&target.endpoint.named("rehearsal snapshot"), Duration::from_secs(5)).await.ok();
+    let restoring = target.pg_restore(there, jobs());
+    tokio::pin!(restoring);
+    let mut tick = tokio::time::interval(PROGRESS_EVERY);
+    loop {
+        tokio::select! {
+            restored = &mut restoring => return restored.map(|()| notes),
+            _ = tick.tick() => {
+                if let Some(connection) = &watching {
+                    let bytes = tokio::select! {
+                        bytes = restore::database_bytes(connection) => bytes.ok(),
+                        restored = &mut restoring => return restored.map(|()| notes),
+                    };
+                    progress(&what, bytes, None);
+                }
+            }
+        }
+    }
+}
+
+/// Frees the host's disk; what cannot be removed goes with the host's folder.
+async fn remove(host: &dyn Host, path: &str) {
+    let removed = host.exec(&Exec::new("/bin/rm").args(["-rf", "--", path]), Duration::from_secs(60)).await;
+    if let Err(error) = removed {
+        tracing::debug!(%error, path, "not removed");
+    }
+}
+
+/// Parallel jobs of pg_dump and pg_restore.
+fn jobs() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(8)
+}

@@ -1,0 +1,308 @@
+//! The nodes of a rehearsal, wired as its scenario says: one that takes the writes, and its replicas.
+
+mod node;
+mod replication;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures::future::{join_all, try_join_all};
+use futures::{StreamExt, TryStreamExt};
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::host::StopMode;
+use crate::engine::postgres::connect::DriverError;
+use crate::engine::postgres::server::{self, ServerError};
+use crate::lab::lease::LeasedNode;
+use crate::lab::{self, Lab, LabError, LabKind};
+use crate::scenario::{self, EngineKind, Scenario};
+
+pub use self::node::{Disk, Ended, Kept, Node};
+pub use crate::engine::postgres::server::Trouble;
+pub use crate::lab::Base;
+pub use crate::settings::LabChoice;
+
+/// Replicas made at the same time: each takes two of the ten sessions that a server has for them by default.
+const AT_ONCE: usize = 4;
+
+#[derive(Debug, thiserror::Error)]
+pub enum TopologyError {
+    #[error(transparent)]
+    Lab(#[from] LabError),
+    #[error("node {node} failed")]
+    Server { node: String, source: ServerError },
+    #[error("{what} is not supported yet")]
+    NotSupported { what: String },
+    #[error("could not set up replication on node {node}")]
+    Replication {
+        node: String,
+        #[source]
+        source: DriverError,
+    },
+    #[error("a row of the writer did not arrive on node {node} within {deadline:?}; last seen: {last}")]
+    NotReplicated { node: String, deadline: Duration, last: String, log: Vec<String> },
+    #[error("could not write {}", .path.display())]
+    Unwritable {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("node {node} has no copy of its state before the plan")]
+    NothingKept { node: String },
+    #[error("interrupted while the servers were starting")]
+    Cancelled,
+}
+
+impl TopologyError {
+    /// What to do about it, where there is something.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            TopologyError::Lab(error) => error.hint(),
+            TopologyError::Server { source, .. } => source.hint(),
+            _ => None,
+        }
+    }
+
+    /// The server's own no, to a role or to its settings: whoever changed those brought it about.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, TopologyError::Server { source, .. } if source.is_refusal())
+    }
+
+    /// The server's last log lines, where they tell more.
+    pub fn log(&self) -> &[String] {
+        match self {
+            TopologyError::Server { source, .. } => source.log(),
+            TopologyError::NotReplicated { log, .. } => log,
+            _ => &[],
+        }
+    }
+}
+
+/// What to bring up, and for whom.
+#[derive(Debug, Clone, Copy)]
+pub struct TopologyRequest<'a> {
+    pub scenario: &'a Scenario,
+    pub lab: LabChoice,
+    /// Under which the lab lies: [`Base::open`], but for tests.
+    pub base: &'a Base,
+    /// The run's id, for labels and leases.
+    pub run: &'a str,
+    /// Folder for the servers' logs; made when there is something to put there.
+    pub logs: &'a Path,
+}
+
+/// Servers that answer. [`Topology::shutdown`] it on every path.
+pub struct Topology {
+    lab: Lab,
+    nodes: Vec<Node>,
+    logs: PathBuf,
+}
+
+impl Topology {
+    /// Clears away what killed runs left, chooses the lab, and starts every node. A failure or `cancel` leaves nothing.
+    ///
+    /// # Errors
+    /// [`TopologyError`]; each is about this machine or its lab, none about the release.
+    pub async fn start(request: &TopologyRequest<'_>, cancel: &CancellationToken) -> Result<Topology, TopologyError> {
+        only_supported(request.scenario)?;
+        let version = request.scenario.version();
+        let base = request.base;
+        let chosen = async {
+            for left in lab::reap(base).await? {
+                tracing::info!(run = left.run, what = left.what, "cleared away what a killed run left");
+            }
+            Ok(lab::choose(request.lab, &server::software(version)).await?)
+        };
+        let kind = tokio::select! {
+            kind = chosen => kind,
+            () = cancel.cancelled() => Err(TopologyError::Cancelled),
+        }?;
+        // Not given up half way: from here on there is something to clear away.
+        let lab = Lab::open(kind, request.run, base).await?;
+        let mut topology = Topology { lab, nodes: Vec::new(), logs: request.logs.to_owned() };
+        let started = tokio::select! {
+            started = topology.start_nodes(request.scenario) => started,
+            () = cancel.cancelled() => Err(TopologyError::Cancelled),
+        };
+        match started {
+            Ok(()) => Ok(topology),
+            Err(error) => {
+                if let Err(error) = topology.shutdown().await {
+                    tracing::warn!(%error, "could not clear away a lab that did not start");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    pub fn lab(&self) -> LabKind {
+        self.lab.kind()
+    }
+
+    /// In the order in which they were started, each after the one that it replicates.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// What takes the snapshot and the release.
+    pub fn writer(&self) -> &Node {
+        &self.nodes[0]
+    }
+
+    pub fn replicas(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|node| node.replicates().is_some())
+    }
+
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.name() == name)
+    }
+
+    /// From here on replication behaves as the scenario's settings say: so far, a replica was quicker to find a server that came back.
+    ///
+    /// # Errors
+    /// A replica refused it.
+    pub async fn as_in_production(&self) -> Result<(), TopologyError> {
+        replication::as_in_production(&self.replicas().collect::<Vec<_>>()).await
+    }
+
+    /// Settings of any node that make the lab unlike production, name to value.
+    pub fn relaxed(&self) -> BTreeMap<String, String> {
+        self.nodes.iter().flat_map(Node::relaxed).collect()
+    }
+
+    /// Collects the servers' logs, ends the servers, and removes everything.
+    ///
+    /// # Errors
+    /// The first thing that could not be written or removed; the others were.
+    pub async fn shutdown(self) -> Result<(), TopologyError> {
+        join_all(self.nodes.iter().map(|node| async {
+            if let Err(error) = node.stop_with(StopMode::Immediate).await {
+                tracing::warn!(%error, node = node.name(), "a server did not stop");
+            }
+        }))
+        .await;
+        let collected = self.collect_logs().await;
+        self.nodes.iter().for_each(Node::forget);
+        self.lab.close().await?;
+        collected
+    }
+
+    /// Leaves the nodes running when this process ends; everything else of the lab is removed.
+    ///
+    /// # Errors
+    /// A server could not be started again apart from this process, or how to reach it not be written. The lab is then shut down.
+    pub async fn release(self) -> Result<Released, TopologyError> {
+        let (passwords, nodes) = match self.let_go().await {
+            Ok(let_go) => let_go,
+            Err(error) => {
+                self.shutdown().await?;
+                return Err(error);
+            }
+        };
+        let kept = |node: &&Node| nodes.iter().any(|kept| kept.name == node.name());
+        let hosts: Vec<_> = self.nodes.iter().filter(kept).map(Node::lab_host).collect();
+        let folder = self.lab.release(&hosts, nodes.clone()).await?;
+        Ok(Released { folder, passwords, nodes })
+    }
+
+    /// Makes every node outlive this process, and writes down how to reach them.
+    async fn let_go(&self) -> Result<(PathBuf, Vec<LeasedNode>), TopologyError> {
+        let mut nodes = Vec::new();
+        for node in &self.nodes {
+            match node.outlive().await {
+                // One that the plan broke is no reason to lose the others.
+                Err(error) if node.replicates().is_some() => {
+                    tracing::warn!(%error, node = node.name(), "a replica could not be kept");
+                    continue;
+                }
+                done => done?,
+            }
+            let endpoint = node.endpoint();
+            nodes.push((
+                LeasedNode {
+                    name: node.name().to_owned(),
+                    host: endpoint.host.clone(),
+                    port: endpoint.port,
+                    user: endpoint.user.clone(),
+                    database: endpoint.database.clone(),
+                },
+                endpoint.password,
+            ));
+        }
+        let passwords = self.lab.folder().join("pgpass");
+        write_passwords(&passwords, &nodes)
+            .map_err(|source| TopologyError::Unwritable { path: passwords.clone(), source })?;
+        Ok((passwords, nodes.into_iter().map(|(node, _)| node).collect()))
+    }
+
+    async fn start_nodes(&mut self, scenario: &Scenario) -> Result<(), TopologyError> {
+        let lab = self.lab.handle();
+        let hosts = scenario.topology.nodes.iter().map(|node| {
+            let lab = &lab;
+            async move { Ok::<_, TopologyError>((node, lab.host(&node.name, &server::software(&node.version)).await?)) }
+        });
+        let mut waiting = try_join_all(hosts).await?;
+        while !waiting.is_empty() {
+            let upstream_of = |node: &scenario::Node| node.replicates.as_ref().map(|name| self.node(name));
+            let (ready, rest): (Vec<_>, Vec<_>) =
+                waiting.into_iter().partition(|(node, _)| upstream_of(node).is_none_or(|upstream| upstream.is_some()));
+            let launches = ready.into_iter().map(|(node, host)| {
+                let (database, upstream) = (&scenario.snapshot.database, upstream_of(node).flatten());
+                Node::launch(lab.clone(), host, node, upstream, database, &self.logs)
+            });
+            let started: Vec<Node> = futures::stream::iter(launches).buffered(AT_ONCE).try_collect().await?;
+            self.nodes.extend(started);
+            waiting = rest;
+        }
+        let replicas: Vec<&Node> = self.replicas().collect();
+        if replicas.is_empty() { Ok(()) } else { replication::prove(self.writer(), &replicas).await }
+    }
+
+    async fn collect_logs(&self) -> Result<(), TopologyError> {
+        for node in &self.nodes {
+            node.collect_logs(&self.logs).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A lab left running, and how to get at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Released {
+    /// The lab's folder.
+    pub folder: PathBuf,
+    /// A password file for libpq, readable by this user alone.
+    pub passwords: PathBuf,
+    pub nodes: Vec<LeasedNode>,
+}
+
+impl Released {
+    /// A shell command that opens a session on a node. Holds no password.
+    pub fn connect(&self, node: &LeasedNode) -> String {
+        format!("{} psql '{}'", self.environment(), node.url())
+    }
+
+    /// What a shell puts before a client of libpq, so that it finds the passwords: "PGPASSFILE='…'".
+    pub fn environment(&self) -> String {
+        format!("PGPASSFILE='{}'", self.passwords.display().to_string().replace('\'', r"'\''"))
+    }
+}
+
+fn only_supported(scenario: &Scenario) -> Result<(), TopologyError> {
+    let not = |what: String| Err(TopologyError::NotSupported { what });
+    match scenario.topology.engine {
+        EngineKind::Postgres => Ok(()),
+        engine => not(format!("a topology of {}", engine.name())),
+    }
+}
+
+fn write_passwords(path: &Path, nodes: &[(LeasedNode, String)]) -> std::io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    for (node, password) in nodes {
+        writeln!(file, "{}:{}:*:{}:{password}", node.host, node.port, node.user)?;
+    }
+    Ok(())
+}

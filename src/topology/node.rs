@@ -1,0 +1,433 @@
+//! One node: a server on a host of the lab, and the copy of its state before the plan.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::{BufRead, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rand::distr::{Alphanumeric, SampleString};
+
+use super::TopologyError;
+use crate::engine::endpoint::Endpoint;
+use crate::engine::host::{Exec, Host, StopMode};
+use crate::engine::postgres::server::{self, Running, Server, ServerError, Trouble, Wanted};
+use crate::engine::postgres::server_log::own::OwnLines;
+use crate::engine::software::Software;
+use crate::event::CloneKind;
+use crate::lab::{Copied, CopyKind, LabHandle, LabHost};
+use crate::scenario;
+
+/// How often a node is looked at for whether its server still runs.
+const WATCH_EVERY: Duration = Duration::from_millis(200);
+/// Log lines that come with the news that it does not.
+const LOG_LINES: usize = 20;
+/// Of lines that are looked through for what befell the server: while it recovers, each attempt to connect is one.
+const TROUBLE_LINES: usize = 2000;
+/// With less than this, nothing of a server's can be written any more, its log neither.
+const FULL_BYTES: u64 = 64 * 1024;
+
+/// A server, its host and its name in the scenario.
+pub struct Node {
+    name: String,
+    replicates: Option<String>,
+    software: Software,
+    lab: LabHandle,
+    host: Arc<dyn LabHost>,
+    server: Server,
+    running: Mutex<Running>,
+    /// The password of every login that this program uses, but the superuser's.
+    login_password: String,
+    /// Roles that have it.
+    logins: tokio::sync::Mutex<HashSet<String>>,
+    /// Held while the server is asked to stop or start, so that nobody takes that for an end of its own.
+    wanted_up: tokio::sync::Mutex<bool>,
+    kept: Mutex<Option<Copied>>,
+    /// The topology is being shut down on purpose.
+    forgotten: AtomicBool,
+    gone: AtomicBool,
+}
+
+/// A copy that was made, and what it cost.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Kept {
+    pub clone: CloneKind,
+    pub bytes: u64,
+    /// The copying alone.
+    pub copy_elapsed: Duration,
+    /// With the server's stop and start.
+    pub elapsed: Duration,
+}
+
+/// A server's end that nobody asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// "signal: 9 (SIGKILL)".
+    pub how: String,
+    /// The last lines of its log.
+    pub log: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disk {
+    /// Bytes that the cluster takes.
+    pub data_bytes: Option<u64>,
+    pub free_bytes: u64,
+}
+
+impl Node {
+    /// A server on a fresh host, started: with a fresh cluster, or as a replica of `upstream`. What a server wrote that did not come up
+    /// is collected into `logs`.
+    pub(super) async fn launch(
+        lab: LabHandle,
+        host: Arc<dyn LabHost>,
+        node: &scenario::Node,
+        upstream: Option<&Node>,
+        database: &str,
+        logs: &Path,
+    ) -> Result<Node, TopologyError> {
+        let software = server::software(&node.version);
+        let wanted = Wanted { settings: node.settings.clone(), database: database.to_owned() };
+        let made = match upstream {
+            None => Server::init(as_host(&host), wanted).await,
+            Some(upstream) => Server::replicate(as_host(&host), wanted, &node.name, &upstream.server).await,
+        };
+        let server = made.map_err(|source| failed(&node.name, source))?;
+        let started = async {
+            let running = server.start().await?;
+            server::require_extensions(&running.endpoint, &node.extensions, &running.version).await?;
+            Ok(running)
+        };
+        match started.await {
+            Ok(running) => {
+                let started = Node::on(lab, &node.name, software, host, server, running);
+                Ok(Node { replicates: upstream.map(|upstream| upstream.name.clone()), ..started })
+            }
+            Err(source) => {
+                collect_logs(&node.name, host.as_ref(), &server, logs).await?;
+                Err(failed(&node.name, source))
+            }
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The node that it is a replica of.
+    pub fn replicates(&self) -> Option<&str> {
+        self.replicates.as_deref()
+    }
+
+    /// As the server says: "15.18 (Debian 15.18-0+deb12u1)".
+    pub fn version(&self) -> String {
+        self.running().version
+    }
+
+    /// Settings that make it unlike production, name to value, as the server says.
+    pub fn relaxed(&self) -> BTreeMap<String, String> {
+        self.running().relaxed
+    }
+
+    /// The scenario's database, as superuser. Asked for anew after a restart: the port may have changed.
+    pub fn endpoint(&self) -> Endpoint {
+        self.running().endpoint
+    }
+
+    /// The scenario's database as a login role, which is given a password of its own for this.
+    ///
+    /// # Errors
+    /// There is no such role, or it may not log in.
+    pub async fn endpoint_as(&self, role: &str) -> Result<Endpoint, TopologyError> {
+        if role == server::SUPERUSER {
+            return Ok(self.endpoint());
+        }
+        let mut logins = self.logins.lock().await;
+        let endpoint = self.endpoint().as_user(role, &self.login_password);
+        if !logins.contains(role) {
+            let set = server::set_password(&self.endpoint(), role, &self.login_password).await;
+            set.map_err(|source| self.failed(source))?;
+            logins.insert(role.to_owned());
+        }
+        Ok(endpoint)
+    }
+
+    /// For whoever makes a login of its own on this node: one password, so that nobody's login is changed under another's hands.
+    pub fn login_password(&self) -> &str {
+        &self.login_password
+    }
+
+    /// The lab's own folder on this machine, which goes with the lab, and with the next run where this one is killed.
+    pub fn lab_folder(&self) -> &Path {
+        self.lab.folder()
+    }
+
+    pub fn host(&self) -> &dyn Host {
+        self.host.as_ref()
+    }
+
+    /// Whether it was last told to be up, and came up.
+    pub async fn is_up(&self) -> bool {
+        *self.wanted_up.lock().await
+    }
+
+    /// Starts the server; it has answered a query when this returns.
+    ///
+    /// # Errors
+    /// It ended or did not answer in time, with its last log lines.
+    pub async fn start(&self) -> Result<(), TopologyError> {
+        let mut up = self.wanted_up.lock().await;
+        self.start_locked(&mut up).await
+    }
+
+    /// Disconnects everybody, writes a checkpoint, ends.
+    ///
+    /// # Errors
+    /// It did not end in time and was killed.
+    pub async fn stop(&self) -> Result<(), TopologyError> {
+        self.stop_with(StopMode::Fast).await
+    }
+
+    /// Stop and start.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn restart(&self) -> Result<(), TopologyError> {
+        let mut up = self.wanted_up.lock().await;
+        self.stop_locked(&mut up, StopMode::Fast).await?;
+        self.start_locked(&mut up).await
+    }
+
+    /// Stops the server, copies its cluster, starts it again.
+    ///
+    /// # Errors
+    /// The disk is full, or the server does not come back.
+    pub async fn keep_before(&self) -> Result<Kept, TopologyError> {
+        let began = Instant::now();
+        let mut up = self.wanted_up.lock().await;
+        self.stop_locked(&mut up, StopMode::Fast).await?;
+        let copying = Instant::now();
+        let copied = self.lab.copy(&self.host, &self.server.data()).await?;
+        let copy_elapsed = copying.elapsed();
+        self.start_locked(&mut up).await?;
+        let kept = Kept { clone: clone_kind(copied.kind), bytes: copied.bytes, copy_elapsed, elapsed: began.elapsed() };
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(copied);
+        Ok(kept)
+    }
+
+    /// Starts a second server from the copy, which becomes its own: this works once a copy.
+    ///
+    /// # Errors
+    /// There is no copy, or the server does not start.
+    pub async fn start_before(&self) -> Result<Node, TopologyError> {
+        let copied = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let copied = copied.ok_or_else(|| TopologyError::NothingKept { node: self.name.clone() })?;
+        let name = format!("{}-before", self.name);
+        let host = self.lab.host_from(&name, &self.software, &copied).await?;
+        let (wanted, password) = (self.server.wanted().clone(), self.server.password().to_owned());
+        let server = Server::on_existing(as_host(&host), wanted, password).map_err(|source| failed(&name, source))?;
+        let running = server.start().await.map_err(|source| failed(&name, source))?;
+        Ok(Node::on(self.lab.clone(), &name, self.software.clone(), host, server, running))
+    }
+
+    /// The last lines of the server's log.
+    pub async fn log_tail(&self, lines: usize) -> Vec<String> {
+        self.server.log_tail(lines).await
+    }
+
+    /// The server's CSV log on the host, one file that only grows.
+    pub fn csv_log(&self) -> String {
+        self.server.csv_log_file()
+    }
+
+    /// Where the CSV log ends now: a marker for [`Node::csv_log_from`].
+    ///
+    /// # Errors
+    /// The host cannot be asked.
+    pub async fn csv_log_end(&self) -> Result<u64, TopologyError> {
+        let size = self.host.size(&self.server.csv_log_file()).await;
+        size.map_err(|source| self.failed(source.into()))
+    }
+
+    /// The CSV log from a marker on. The server writes it from a process of its own: the last lines may be a moment late, and the
+    /// very last one cut short.
+    ///
+    /// # Errors
+    /// The host cannot be asked.
+    pub async fn csv_log_from(&self, marker: u64) -> Result<Vec<u8>, TopologyError> {
+        let text = self.host.read_from(&self.server.csv_log_file(), marker).await;
+        text.map_err(|source| self.failed(source.into()))
+    }
+
+    /// Resolves when the server ended without being asked to.
+    pub async fn ended(&self) -> Ended {
+        let mut tick = tokio::time::interval(WATCH_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            let up = self.wanted_up.lock().await;
+            if !*up || self.forgotten.load(Ordering::Relaxed) {
+                continue;
+            }
+            if let Some(how) = self.host.server_exit().await {
+                return Ended { how, log: self.server.log_tail(LOG_LINES).await };
+            }
+        }
+    }
+
+    /// Its server ended, and that was told: it is not up until it is started again.
+    pub async fn gone(&self) {
+        self.gone.store(true, Ordering::Relaxed);
+        *self.wanted_up.lock().await = false;
+    }
+
+    /// Whether [`Node::gone`] was called.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
+    }
+
+    /// What befell the server of late that this machine is to blame for: asked when something failed, to tell whose fault it was.
+    pub async fn trouble(&self) -> Option<Trouble> {
+        let told = self.server.trouble(TROUBLE_LINES).await;
+        if !matches!(told, Some(Trouble::DiskFull | Trouble::Killed(_)))
+            && self.host.free_bytes().await.is_ok_and(|free| free < FULL_BYTES)
+        {
+            return Some(Trouble::DiskFull);
+        }
+        told
+    }
+
+    /// What the cluster takes, and what is free beside it. Asks the file system, never the server.
+    ///
+    /// # Errors
+    /// The host cannot be asked.
+    pub async fn disk(&self) -> Result<Disk, TopologyError> {
+        let free_bytes = self.host.free_bytes().await.map_err(|source| self.failed(source.into()))?;
+        // Files come and go meanwhile, for which it has a complaint and an exit code; its sum stands.
+        let measure = Exec::new("/usr/bin/du").args(["-sk", &self.server.data()]);
+        let data_bytes = self.host.exec(&measure, Duration::from_secs(10)).await.ok().and_then(|output| {
+            let kilobytes: u64 =
+                String::from_utf8(output.stdout).ok()?.split_ascii_whitespace().next()?.parse().ok()?;
+            kilobytes.checked_mul(1024)
+        });
+        Ok(Disk { data_bytes, free_bytes })
+    }
+
+    pub(super) async fn stop_with(&self, mode: StopMode) -> Result<(), TopologyError> {
+        let mut up = self.wanted_up.lock().await;
+        self.stop_locked(&mut up, mode).await
+    }
+
+    /// Makes the server outlive this process.
+    pub(super) async fn outlive(&self) -> Result<(), TopologyError> {
+        let again = self.host.outlive().await.map_err(|source| self.failed(source.into()))?;
+        if again { self.restart().await } else { Ok(()) }
+    }
+
+    /// Nothing that happens to the server from here on is news.
+    pub(super) fn forget(&self) {
+        self.forgotten.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn lab_host(&self) -> Arc<dyn LabHost> {
+        Arc::clone(&self.host)
+    }
+
+    pub(super) async fn collect_logs(&self, to: &Path) -> Result<(), TopologyError> {
+        collect_logs(&self.name, self.host.as_ref(), &self.server, to).await
+    }
+
+    fn on(
+        lab: LabHandle,
+        name: &str,
+        software: Software,
+        host: Arc<dyn LabHost>,
+        server: Server,
+        running: Running,
+    ) -> Node {
+        Node {
+            name: name.to_owned(),
+            replicates: None,
+            software,
+            lab,
+            host,
+            server,
+            running: Mutex::new(running),
+            login_password: Alphanumeric.sample_string(&mut rand::rng(), 32),
+            logins: tokio::sync::Mutex::default(),
+            wanted_up: tokio::sync::Mutex::new(true),
+            kept: Mutex::new(None),
+            forgotten: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+        }
+    }
+
+    async fn start_locked(&self, up: &mut bool) -> Result<(), TopologyError> {
+        let running = self.server.start().await.map_err(|source| self.failed(source))?;
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = running;
+        *up = true;
+        Ok(())
+    }
+
+    async fn stop_locked(&self, up: &mut bool, mode: StopMode) -> Result<(), TopologyError> {
+        *up = false;
+        self.server.stop(mode).await.map_err(|source| self.failed(source))
+    }
+
+    fn running(&self) -> Running {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn failed(&self, source: ServerError) -> TopologyError {
+        failed(&self.name, source)
+    }
+}
+
+async fn collect_logs(node: &str, host: &dyn LabHost, server: &Server, to: &Path) -> Result<(), TopologyError> {
+    let unwritable = |source| TopologyError::Unwritable { path: to.to_owned(), source };
+    tokio::fs::create_dir_all(to).await.map_err(unwritable)?;
+    let (file, whole) = (server.log_file(), to.join(format!("{node}.log.whole")));
+    match host.fetch(&file, &whole).await {
+        Ok(()) => {
+            let own = to.join(format!("{node}.log"));
+            let from = whole.clone();
+            let copied = tokio::task::spawn_blocking(move || copy_own_lines(&from, &own)).await;
+            copied.map_err(std::io::Error::other).and_then(|copied| copied).map_err(unwritable)?;
+        }
+        // A server that never came up has no log yet; what it said is in the error.
+        Err(error) => tracing::debug!(%error, file, "no log to collect"),
+    }
+    let _ = tokio::fs::remove_file(&whole).await;
+    Ok(())
+}
+
+/// What sessions said holds row values, and stays on the host.
+fn copy_own_lines(from: &Path, to: &Path) -> std::io::Result<()> {
+    let mut own = OwnLines::default();
+    let mut to = std::io::BufWriter::new(std::fs::File::create(to)?);
+    for line in std::io::BufReader::new(std::fs::File::open(from)?).split(b'\n') {
+        let line = line?;
+        if own.keep(&String::from_utf8_lossy(&line)) {
+            to.write_all(&line)?;
+            to.write_all(b"\n")?;
+        }
+    }
+    to.flush()
+}
+
+fn failed(node: &str, source: ServerError) -> TopologyError {
+    TopologyError::Server { node: node.to_owned(), source }
+}
+
+fn clone_kind(kind: CopyKind) -> CloneKind {
+    match kind {
+        CopyKind::Reflink => CloneKind::Reflink,
+        CopyKind::Files => CloneKind::Copy,
+        CopyKind::Commit => CloneKind::DockerCommit,
+    }
+}
+
+fn as_host(host: &Arc<dyn LabHost>) -> Arc<dyn Host> {
+    Arc::clone(host) as Arc<dyn Host>
+}

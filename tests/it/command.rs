@@ -1,0 +1,234 @@
+//! Programs of the plan, run for real, and what they ran recovered from the server's log.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rehearsal::engine::endpoint::Endpoint;
+use rehearsal::engine::postgres::connect::connect;
+use rehearsal::engine::postgres::recover;
+use rehearsal::rehearsal::clock::Clock;
+use rehearsal::rehearsal::command::{CommandEnded, CommandError, CommandRequest, End, run};
+use rehearsal::scenario::{Command, Invocation};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::server::{database, programs};
+
+fn shell(line: &str, dir: &Path) -> Command {
+    Command { run: Invocation::Shell(line.into()), dir: dir.into(), env: BTreeMap::new() }
+}
+
+fn nowhere() -> Endpoint {
+    Endpoint {
+        host: "127.0.0.1".into(),
+        port: 1,
+        database: "shop".into(),
+        user: "app".into(),
+        password: "geh/eim!".into(),
+        application: String::new(),
+    }
+}
+
+struct Ran {
+    result: Result<CommandEnded, CommandError>,
+    output: String,
+}
+
+async fn ran(command: &Command, endpoint: &Endpoint, timeout: Option<Duration>, cancel: &CancellationToken) -> Ran {
+    let output = command.dir.join("output.log");
+    let result =
+        run(&CommandRequest { command, endpoint, password: "of-the-superuser", output: &output, timeout, cancel })
+            .await;
+    Ran { result, output: std::fs::read_to_string(output).unwrap_or_default() }
+}
+
+async fn ran_line(line: &str) -> Ran {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    ran(&shell(line, folder.path()), &nowhere(), None, &CancellationToken::new()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn output_is_kept_in_order_without_the_password() {
+    let ran = ran_line("echo out; echo err >&2; echo \"$DATABASE_URL $PGPASSWORD\"; printf end; exit 7").await;
+    let ended = ran.result.unwrap();
+    assert_eq!(ended.end, End::Exited(7));
+    assert_eq!(ran.output, "out\nerr\npostgresql://app:…@127.0.0.1:1/shop …\nend");
+    assert_eq!(ended.tail, ["out", "err", "postgresql://app:…@127.0.0.1:1/shop …", "end"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_nodes_own_password_is_kept_out_as_well() {
+    let ran = ran_line("echo psql postgresql://postgres:of-the-superuser@127.0.0.1:1/shop").await;
+    assert_eq!(ran.output, "psql postgresql://postgres:…@127.0.0.1:1/shop\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_environment_is_an_allow_list_and_what_the_step_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = shell("env | cut -d= -f1 | grep -v ^LC_ | sort | tr '\\n' ' '; echo $GREETING", folder.path());
+    command.env.insert("GREETING".into(), "hello".into());
+    let found = ran(&command, &nowhere(), None, &CancellationToken::new()).await.output;
+    for name in found.split_whitespace() {
+        let known = ["PATH", "HOME", "LANG", "TERM", "TMPDIR", "USER", "LOGNAME", "GREETING", "hello"].contains(&name)
+            || ["DATABASE_URL", "PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE"].contains(&name)
+            // The shell's own.
+            || ["PWD", "OLDPWD", "SHLVL", "_"].contains(&name);
+        assert!(known, "{name} got through");
+    }
+    assert!(found.contains("DATABASE_URL") && found.ends_with("hello\n"), "{found}");
+    command.env.insert("TOKEN".into(), "env:REHEARSAL_TEST_NOT_SET".into());
+    std::fs::remove_file(folder.path().join("output.log")).unwrap();
+    let error = ran(&command, &nowhere(), None, &CancellationToken::new()).await.result.unwrap_err();
+    assert_eq!(error.to_string(), "REHEARSAL_TEST_NOT_SET, the value of TOKEN, is not set");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_text_in_the_environment_is_left_out() {
+    use std::os::unix::ffi::OsStrExt;
+
+    // A process cannot safely change its own environment: the test runs itself once more, with the variables set.
+    if std::env::var_os("LC_ODD").is_none() {
+        let odd = std::ffi::OsStr::from_bytes(b"\xff");
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "command::what_is_no_text_in_the_environment_is_left_out", "--nocapture"])
+            .envs([("LC_ODD", odd), ("ODD", odd)])
+            .env(std::ffi::OsStr::from_bytes(b"LC_\xff"), "odd")
+            .status();
+        assert!(status.unwrap().success());
+        return;
+    }
+    assert_eq!(ran_line("env | grep -ci odd").await.output, "0\n");
+}
+
+fn alive(pid: &str) -> bool {
+    // A zombie that init has yet to reap is dead.
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+async fn gone(pid: &str) {
+    let until = Instant::now() + Duration::from_secs(10);
+    while alive(pid) {
+        assert!(Instant::now() < until, "{pid} still runs");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timeout_ends_the_whole_group_even_one_that_ignores_sigterm() {
+    let folder = tempfile::tempdir().unwrap();
+    let command = shell("sleep 1000 & echo $!; wait", folder.path());
+    let timeout = Some(Duration::from_millis(300));
+    let found = ran(&command, &nowhere(), timeout, &CancellationToken::new()).await;
+    assert_eq!(found.result.unwrap().end, End::TimedOut);
+    gone(found.output.trim()).await;
+
+    let folder = tempfile::tempdir().unwrap();
+    let command = shell("trap '' TERM; echo $$; while :; do sleep 0.1; done", folder.path());
+    let found = ran(&command, &nowhere(), timeout, &CancellationToken::new()).await;
+    assert_eq!(found.result.unwrap().end, End::TimedOut);
+    gone(found.output.trim()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_program_leaves_in_the_background_ends_with_it() {
+    let started = Instant::now();
+    let found = ran_line("sleep 1000 & echo $!").await;
+    assert_eq!(found.result.unwrap().end, End::Exited(0));
+    gone(found.output.trim()).await;
+    assert!(started.elapsed() < Duration::from_secs(60));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelling_and_dropping_leave_nothing_running() {
+    for dropped in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let command = shell("echo $$; exec sleep 1000", folder.path());
+        let (endpoint, cancel) = (nowhere(), CancellationToken::new());
+        let output = folder.path().join("output.log");
+        let mut running = Box::pin(ran(&command, &endpoint, None, &cancel));
+        let said = async {
+            while !std::fs::read_to_string(&output).is_ok_and(|text| text.ends_with('\n')) {
+                tokio::task::yield_now().await;
+            }
+            std::fs::read_to_string(&output).unwrap()
+        };
+        let pid = tokio::select! { _ = &mut running => panic!("it sleeps"), pid = said => pid };
+        assert!(alive(pid.trim()));
+        if dropped {
+            drop(running);
+        } else {
+            cancel.cancel();
+            assert_eq!(running.await.result.unwrap().end, End::Cancelled);
+        }
+        gone(pid.trim()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_started_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = shell("", folder.path());
+    command.run = Invocation::Argv(vec!["no-such-program-here".into()]);
+    let error = ran(&command, &nowhere(), None, &CancellationToken::new()).await.result.unwrap_err();
+    assert_eq!(error.to_string(), "there is no program no-such-program-here");
+    command.dir = "/no/such/folder".into();
+    let error = ran(&command, &nowhere(), None, &CancellationToken::new()).await.result.unwrap_err();
+    assert_eq!(error.to_string(), "there is no folder /no/such/folder");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_programs_statements_are_recovered_from_the_log() {
+    let Some(superuser) = database().await else { return };
+    let admin = connect(&superuser, Duration::from_secs(10)).await.unwrap();
+    let role = format!("migrator_{}", superuser.database);
+    admin
+        .client
+        .batch_execute(&format!(
+            "CREATE ROLE {role} LOGIN; GRANT CREATE ON SCHEMA public TO {role};
+             ALTER ROLE {role} IN DATABASE {} SET log_min_duration_statement TO '5s'",
+            superuser.database
+        ))
+        .await
+        .unwrap();
+    let clock = Clock::start();
+    let recording = recover::begin(&superuser, &role, &|| clock.now_ms()).await.unwrap();
+    let migrator = superuser.as_user(&role, "unused").named("");
+    let folder = tempfile::tempdir().unwrap();
+    let psql = programs().unwrap().join("psql");
+    let line = format!(
+        "{psql} -X -q -c 'CREATE TABLE t (a int)' -c 'SELECT pg_sleep(0.05)' -c \"INSERT INTO t VALUES (4711)\" && {psql} -X -c 'SELECT oops'",
+        psql = psql.display()
+    );
+    let began_ms = clock.now_ms();
+    let found = ran(&shell(&line, folder.path()), &migrator, None, &CancellationToken::new()).await;
+    let ended_ms = clock.now_ms();
+    assert_eq!(found.result.unwrap().end, End::Exited(1), "{}", found.output);
+    // A session of our own as that role, which is not the program's.
+    let ours = connect(&migrator.named("rehearsal probe"), Duration::from_secs(10)).await.unwrap();
+    ours.client.batch_execute("SELECT 'not the program'").await.unwrap();
+
+    let ours = |application: &str| application.starts_with("rehearsal");
+    let recovered = recording.finish(&ours, false, Duration::from_secs(20)).await.unwrap();
+    let told: Vec<_> = recovered.statements.iter().map(|s| (s.command.as_str(), s.sql.as_str())).collect();
+    let expected = [
+        ("CREATE TABLE", "CREATE TABLE t (a int)"),
+        ("SELECT", "SELECT pg_sleep(…)"),
+        ("INSERT", "INSERT INTO t VALUES (…)"),
+        ("SELECT", "SELECT oops"),
+    ];
+    assert_eq!(told, expected);
+    let slept = &recovered.statements[1];
+    assert!(slept.elapsed_ms >= 50.0 && slept.recovered, "{slept:?}");
+    // The log's clock counts whole milliseconds.
+    assert!(slept.started_ms > began_ms - 5.0 && slept.started_ms + slept.elapsed_ms < ended_ms + 5.0, "{slept:?}");
+    assert_eq!(recovered.statements[3].error.as_ref().map(|error| error.code.as_str()), Some("42703"));
+    let left = admin
+        .client
+        .query_one(
+            "SELECT setconfig::text FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole WHERE rolname = $1",
+            &[&role],
+        )
+        .await
+        .unwrap();
+    assert_eq!(left.get::<_, String>(0), "{log_min_duration_statement=5s}");
+}

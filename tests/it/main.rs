@@ -1,0 +1,11 @@
+//! The command line and the engines, for real: one crate, one server a version, one database a test.
+
+mod cli;
+mod command;
+mod diff;
+mod html;
+mod lab;
+mod psql;
+mod release;
+mod snapshot;
+mod support;

@@ -1,0 +1,123 @@
+//! Every pair: as it happened fails with exactly its error codes, as it should be passes.
+
+use crate::run::{LABS, Run, alone, has, rehearse, scenario, variant};
+
+/// The codes as the scenario file itself declares them.
+fn declared(pair: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(scenario(&format!("{pair}/as-it-happened"))).expect("the scenario is there");
+    let file: toml::Table = text.parse().expect("a scenario is TOML");
+    let findings = file["expect"]["findings"].as_array().expect("it declares its findings");
+    findings.iter().map(|code| code.as_str().expect("a code is text").to_owned()).collect()
+}
+
+fn write_downtime_ms(run: &Run) -> f64 {
+    run.report["totals"]["downtime_write_ms"].as_f64().unwrap_or_else(|| panic!("no downtime: {}", run.told()))
+}
+
+/// Limits that the measured run broke, whatever this machine's speed: a third of what it took.
+fn pair_with_measured_limits(pair: &str, lab: &str, budget: bool) {
+    if !has(lab) {
+        return;
+    }
+    let _machine = alone();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let happened = scenario(&format!("{pair}/as-it-happened"));
+    let generous = "[limits]\nwindow = \"10m\"\ndowntime = \"10m\"\n[expect]\noutcome = \"passed\"\nfindings = []";
+    let over = if budget {
+        format!("{generous}\n[[step]]\nname = \"tokens\"\nfile = \"tokens.sql\"")
+    } else {
+        generous.to_owned()
+    };
+    if budget {
+        let from = happened.with_file_name("tokens.sql");
+        std::fs::copy(from, folder.path().join("tokens.sql")).expect("the script can be copied");
+    }
+    let measured = rehearse(&variant(folder.path(), &happened, &over), lab);
+    measured.assert_exit(0);
+    let third_ms = (write_downtime_ms(&measured) / 3.0).ceil();
+    assert!(third_ms >= 120.0, "the statement is too quick here to be felt: {third_ms} ms\n{}", measured.told());
+
+    let limits = format!("[limits]\ndowntime = {{ read = \"{third_ms}ms\", write = \"{third_ms}ms\" }}");
+    let failed = rehearse(&variant(folder.path(), &happened, &limits), lab);
+    failed.assert_exit(1);
+    assert_eq!(failed.errors(), declared(pair), "{}", failed.told());
+    let passed = rehearse(&variant(folder.path(), &scenario(&format!("{pair}/as-it-should-be")), &limits), lab);
+    passed.assert_exit(0);
+    assert_eq!(passed.errors(), Vec::<String>::new(), "{}", passed.told());
+}
+
+fn pair_as_it_stands(pair: &str, lab: &str, version: &str) {
+    if !has(lab) {
+        return;
+    }
+    let _machine = alone();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let over = format!("[topology]\nversion = \"{version}\"");
+    let failed = rehearse(&variant(folder.path(), &scenario(&format!("{pair}/as-it-happened")), &over), lab);
+    failed.assert_exit(1);
+    assert_eq!(failed.errors(), declared(pair), "{}", failed.told());
+    let passed = rehearse(&variant(folder.path(), &scenario(&format!("{pair}/as-it-should-be")), &over), lab);
+    passed.assert_exit(0);
+    assert_eq!(passed.errors(), Vec::<String>::new(), "{}", passed.told());
+}
+
+#[test]
+fn rebuilt_table() {
+    for lab in LABS {
+        pair_as_it_stands("rebuilt-table", lab, "15");
+    }
+}
+
+#[test]
+fn rebuilt_table_on_13() {
+    pair_as_it_stands("rebuilt-table", "docker", "13");
+}
+
+#[test]
+fn rebuilt_table_on_17() {
+    pair_as_it_stands("rebuilt-table", "docker", "17");
+}
+
+#[test]
+fn rebuilt_table_on_18() {
+    pair_as_it_stands("rebuilt-table", "docker", "18");
+}
+
+#[test]
+fn standby_settings() {
+    pair_as_it_stands("standby-settings", "native", "15");
+}
+
+/// Where a standby does not pause but ends.
+#[test]
+fn standby_settings_on_13() {
+    pair_as_it_stands("standby-settings", "docker", "13");
+}
+
+#[test]
+fn index() {
+    for lab in LABS {
+        pair_with_measured_limits("index", lab, false);
+    }
+}
+
+#[test]
+fn check_constraint() {
+    for lab in LABS {
+        pair_with_measured_limits("check-constraint", lab, false);
+    }
+}
+
+#[test]
+fn volatile_default() {
+    for lab in LABS {
+        pair_with_measured_limits("volatile-default", lab, true);
+    }
+}
+
+#[test]
+fn queued_ddl() {
+    for lab in LABS {
+        pair_as_it_stands("queued-ddl", lab, "15");
+    }
+}

@@ -1,0 +1,109 @@
+//! A primary and its replicas, one of them of another: who is behind, for how long, and what runs where.
+
+use crate::run::{LABS, alone, has, rehearse, scenario, variant};
+
+const CASCADE: &str = r#"
+name = "a cascade"
+[topology.nodes.far]
+replicates = "near-by"
+[topology.nodes.primary]
+[topology.nodes.near-by]
+replicates = "primary"
+settings = { work_mem = "8MB" }
+"#;
+
+/// Held for so long, and not allowed for so long.
+const HELD: &str = r#"
+[limits]
+lag = "2s"
+[[step]]
+name = "hold the far one"
+on = "far"
+sql = "SELECT pg_wal_replay_pause(); SELECT pg_sleep(2)"
+[[step]]
+name = "write"
+sql = "UPDATE orders SET note = 'x' WHERE id = 1"
+[[step]]
+name = "meanwhile"
+wait = "2s"
+[[step]]
+name = "the near one has it"
+on = "near-by"
+wait = { for = "caught_up", deadline = "10s" }
+[[step]]
+name = "it is there"
+on = "near-by"
+check = { sql = "SELECT note, current_setting('work_mem') FROM orders WHERE id = 1", rows = [["x", "8MB"]] }
+[[step]]
+name = "let go"
+on = "far"
+sql = "SELECT pg_wal_replay_resume()"
+[[step]]
+name = "all have it"
+wait = { for = "caught_up", deadline = "10s" }
+[[step]]
+name = "it is there too"
+on = "far"
+check = { sql = "SELECT note, '${node.far.port}' = '${node.primary.port}' FROM orders WHERE id = 1", rows = [["x", "f"]] }
+"#;
+
+#[test]
+fn a_replica_that_is_held_up_is_behind_for_so_long() {
+    for lab in LABS {
+        if !has(lab) {
+            continue;
+        }
+        let _machine = alone();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let run = rehearse(
+            &variant(folder.path(), &scenario("shop").with_file_name("base.toml"), &format!("{CASCADE}{HELD}")),
+            lab,
+        );
+        run.assert_exit(1);
+        assert_eq!(run.errors(), ["lag-exceeded"], "{}", run.told());
+        let lag = run.report["lag"].as_array().expect("two replicas").clone();
+        let of = |node: &str| lag.iter().find(|lag| lag["node"] == node).unwrap_or_else(|| panic!("{}", run.told()));
+        assert_eq!((&of("far")["from"], &of("near-by")["from"]), (&"near-by".into(), &"primary".into()));
+        let held = of("far")["max_ms"].as_f64().expect("a figure");
+        assert!((4000.0..20000.0).contains(&held), "{held} ms\n{}", run.told());
+        assert!(of("near-by")["max_ms"].as_f64().expect("a figure") < 2000.0, "{}", run.told());
+        for replica in &lag {
+            assert!(replica["caught_up_ms"].is_number() && replica["broken"].is_null(), "{}", run.told());
+        }
+        let finding = &run.report["findings"][0];
+        assert_eq!((&finding["node"], &finding["step"]), (&"far".into(), &"hold the far one".into()), "{}", run.told());
+    }
+}
+
+/// A standby with settings that the plan gave it does not start again, and a check there is a check that failed.
+#[test]
+fn a_replica_that_the_plan_broke_fails_what_runs_there() {
+    if !has("native") {
+        return;
+    }
+    let _machine = alone();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let steps = r#"
+[[step]]
+name = "a library on the standby"
+on = "standby"
+sql = "ALTER SYSTEM SET shared_preload_libraries = 'no_such_library'"
+[[step]]
+name = "restart the standby"
+restart = "standby"
+when_failed = "continue"
+[[step]]
+name = "look at the standby"
+on = "standby"
+check = { sql = "SELECT 1", rows = [["1"]] }
+[expect]
+outcome = "failed"
+findings = ["step-failed", "check-failed", "replication-broken"]
+"#;
+    let run = rehearse(&variant(folder.path(), &scenario("standby-settings/as-it-happened"), steps), "native");
+    run.assert_exit(1);
+    assert_eq!(run.errors(), ["check-failed", "replication-broken", "step-failed"], "{}", run.told());
+    let told = run.told();
+    assert!(told.contains("the server of node standby is not up"), "{told}");
+    assert!(told.contains("no_such_library"), "{told}");
+}

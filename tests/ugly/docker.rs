@@ -1,0 +1,108 @@
+//! What the Docker Engine itself says of containers, images, networks and volumes, and what is done to them behind the program's back.
+
+use std::collections::HashMap;
+
+use bollard::Docker;
+use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
+use bollard::query_parameters::{
+    CreateImageOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListNetworksOptionsBuilder,
+    ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder, TagImageOptionsBuilder,
+};
+use futures::{StreamExt, TryStreamExt};
+
+type Result<T> = std::result::Result<T, bollard::errors::Error>;
+
+/// Whether an engine answers.
+pub fn answers() -> bool {
+    ask(async |docker| docker.ping().await).is_ok()
+}
+
+/// Everything that carries this label, by kind and id, images and containers that do not run included.
+pub fn labelled(label: &str) -> Vec<String> {
+    let mut found: Vec<String> = containers(label).into_iter().map(|id| format!("container {id}")).collect();
+    let filters = filters(label);
+    let images =
+        ask(async |docker| docker.list_images(Some(ListImagesOptionsBuilder::new().filters(&filters).build())).await);
+    found.extend(images.expect("images").into_iter().map(|image| format!("image {}", image.id)));
+    let networks = ask(async |docker| {
+        docker.list_networks(Some(ListNetworksOptionsBuilder::new().filters(&filters).build())).await
+    });
+    found.extend(networks.expect("networks").into_iter().map(|network| format!("network {:?}", network.name)));
+    let volumes =
+        ask(async |docker| docker.list_volumes(Some(ListVolumesOptionsBuilder::new().filters(&filters).build())).await);
+    let volumes = volumes.expect("volumes").volumes.unwrap_or_default();
+    found.extend(volumes.into_iter().map(|volume| format!("volume {}", volume.name)));
+    found
+}
+
+/// Ids of the containers that carry this label, whether they run or not.
+pub fn containers(label: &str) -> Vec<String> {
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters(label)).build();
+    let found = ask(async |docker| docker.list_containers(Some(options)).await).expect("containers");
+    found.into_iter().filter_map(|container| container.id).collect()
+}
+
+/// Addresses on which a container's ports are published.
+pub fn published(container: &str) -> Vec<String> {
+    let found = ask(async |docker| docker.inspect_container(container, None).await).expect("the container is there");
+    let ports = found.network_settings.and_then(|network| network.ports).unwrap_or_default();
+    ports.into_values().flatten().flatten().filter_map(|binding| binding.host_ip).collect()
+}
+
+pub fn kill(container: &str) {
+    ask(async |docker| docker.kill_container(container, None).await).expect("it is killed");
+}
+
+/// Runs a shell's script in a container to its end.
+pub fn shell(container: &str, script: &str) {
+    ask(async |docker| {
+        let cmd = Some(vec!["sh", "-c", script]);
+        let created = docker.create_exec(container, CreateExecOptions { cmd, ..CreateExecOptions::default() }).await?;
+        match docker.start_exec(&created.id, None::<StartExecOptions>).await? {
+            // Where it ends the container, the stream may end with an error.
+            StartExecResults::Attached { mut output, .. } => while let Some(Ok(_)) = output.next().await {},
+            StartExecResults::Detached => {}
+        }
+        Ok(())
+    })
+    .expect("the script is run");
+}
+
+/// For cleaning up: it may be gone.
+pub fn remove_container(container: &str) {
+    let options = RemoveContainerOptionsBuilder::new().force(true).build();
+    let _ = ask(async |docker| docker.remove_container(container, Some(options)).await);
+}
+
+pub fn has_image(name: &str) -> bool {
+    ask(async |docker| docker.inspect_image(name).await).is_ok()
+}
+
+/// An image of these files.
+pub fn import(tar: Vec<u8>, repository: &str, tag: &str) {
+    let options = CreateImageOptionsBuilder::new().from_src("-").repo(repository).tag(tag).build();
+    ask(async |docker| {
+        docker.create_image(Some(options), Some(bollard::body_full(tar.into())), None).try_collect::<Vec<_>>().await
+    })
+    .expect("an image");
+}
+
+pub fn tag(image: &str, repository: &str, tag: &str) {
+    let options = TagImageOptionsBuilder::new().repo(repository).tag(tag).build();
+    ask(async |docker| docker.tag_image(image, Some(options)).await).expect("the image is here");
+}
+
+/// For cleaning up: it may be gone.
+pub fn remove_image(name: &str) {
+    let options = RemoveImageOptionsBuilder::new().build();
+    let _ = ask(async |docker| docker.remove_image(name, Some(options), None).await);
+}
+
+fn filters(label: &str) -> HashMap<String, Vec<String>> {
+    HashMap::from([("label".to_owned(), vec![label.to_owned()])])
+}
+
+fn ask<T>(question: impl AsyncFnOnce(Docker) -> Result<T>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async { question(Docker::connect_with_defaults()?).await })
+}

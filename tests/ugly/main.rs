@@ -1,0 +1,14 @@
+//! Ugly inputs: whatever is wrong with files, machine, servers or the person at the keyboard, the program says what and what to do, ends
+//! with the right code, and leaves nothing behind.
+
+mod docker;
+mod doctor;
+mod faults;
+mod files;
+mod killed;
+mod machine;
+mod replicas;
+mod secrets;
+mod signals;
+mod support;
+mod up;

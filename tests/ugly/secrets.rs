@@ -1,0 +1,155 @@
+//! Passwords are in no log, report or output, and servers are reached from this machine alone.
+
+use std::fs;
+
+use crate::docker;
+use crate::support::{LABS, Room, has};
+
+#[test]
+fn passwords_are_nowhere() {
+    for lab in LABS.into_iter().filter(|lab| has(lab)) {
+        let room = Room::new();
+        let steps = "\
+[[step]]\nname = \"told to a program\"\ncommand = \"printenv PGPASSWORD >../secret; echo $PGPASSWORD $DATABASE_URL; psql -c \\\"SELECT '$PGPASSWORD'\\\"\"\n\
+[[step]]\nname = \"put into SQL\"\nsql = \"SELECT length('${node.primary.url}')\"\n\
+[[step]]\nname = \"put into SQL that fails\"\nsql = \"SELECT '${node.primary.url}'::int\"\n";
+        room.scenario(steps);
+        room.write("../secret", "");
+        fs::set_permissions(room.path("secret"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("a mode");
+        let ended = room.rehearse(lab);
+        ended.exits(1).tells(&["put into SQL that fails"]);
+        let secret = fs::read_to_string(room.path("secret")).expect("the program wrote it");
+        let secret = secret.trim();
+        assert!(secret.len() >= 16, "no password was told to the program");
+        for (path, text) in room.texts() {
+            assert!(!text.contains(secret), "a password is in {}", path.display());
+        }
+        ended.assert_reports(&room, "failed");
+        room.assert_clean();
+    }
+}
+
+/// What the environment gives to a program or a snapshot is no one's to read either.
+#[test]
+fn secrets_of_the_environment_are_nowhere() {
+    if !has("native") {
+        return;
+    }
+    const SECRET: &str = "correct-horse-battery";
+    let room = Room::new();
+    room.scenario("[[step]]\nname = \"one\"\ncommand = { run = \"echo $TOKEN; psql -c \\\"SELECT '$TOKEN'\\\"; exit 3\", env = { TOKEN = \"env:UGLY_TOKEN\" } }\n");
+    let mut command = room.command();
+    command.args(["run", "scenario.toml", "--out", "out", "--lab", "native", "-vv"]).env("UGLY_TOKEN", SECRET);
+    room.start(command).end().exits(1);
+    for (path, text) in room.texts() {
+        assert!(!text.contains(SECRET), "a secret is in {}", path.display());
+    }
+    room.assert_clean();
+
+    drop(room);
+    let room = Room::new();
+    let text = crate::support::SCENARIO.replace("from = \"empty\"", "from = \"env:UGLY_URL\"\nunmasked = true");
+    room.write("scenario.toml", text + "[[step]]\nname = \"one\"\nsql = \"SELECT 1\"\n");
+    for url in [&format!("postgresql://bob:{SECRET}@127.0.0.1:1/shop"), &format!("nonsense://{SECRET}")] {
+        let mut command = room.command();
+        command.args(["run", "scenario.toml", "--out", "out", "--lab", "native", "-vv"]).env("UGLY_URL", url);
+        let ended = room.start(command).end();
+        assert!([2, 3].contains(&ended.exit), "{}{}", ended.stdout, ended.stderr);
+        assert!(format!("{}{}", ended.stdout, ended.stderr).contains("hint: "), "{}{}", ended.stdout, ended.stderr);
+        for (path, text) in room.texts() {
+            assert!(!text.contains(SECRET), "a secret is in {}", path.display());
+        }
+        room.assert_clean();
+        let _ = fs::remove_dir_all(room.path("work/out"));
+    }
+}
+
+/// What stands in rows is in nothing that a run leaves, unless it was asked for.
+#[test]
+fn values_of_rows_are_nowhere() {
+    if !has("native") {
+        return;
+    }
+    const VALUES: [&str; 2] = ["ann", "correct-horse-battery"];
+    let room = Room::new();
+    room.scenario(
+        "[[setup]]\nfile = \"rows.sql\"\n[[step]]\nname = \"one\"\nfile = \"one.sql\"\nwhen_failed = \"continue\"\n\
+         [[step]]\nname = \"two\"\nfile = \"two.sql\"\n",
+    );
+    let rows = "INSERT INTO orders SELECT 1, chr(97) || 'nn@example.org'; INSERT INTO orders SELECT 2, replace('correct horse battery', ' ', '-')";
+    room.write("rows.sql", rows);
+    let one = "SELECT note AS name FROM orders WHERE id = 1 \\gset\n\\echo :name\nSELECT count(*) FROM orders WHERE note = :'name';\n\
+        DO $$ DECLARE one text; BEGIN FOR one IN SELECT note FROM orders LOOP RAISE NOTICE 'merging %', one; END LOOP; END $$;\n\
+        SELECT note::int FROM orders;";
+    room.write("one.sql", one);
+    room.write("two.sql", "DO $$ BEGIN RAISE EXCEPTION 'order of % is open', (SELECT max(note) FROM orders); END $$;");
+    let ended = room.rehearse("native");
+    ended.exits(1).tells(&["order of … is open"]);
+    for (path, text) in room.texts() {
+        for value in VALUES {
+            // The page's own script and style hold words as well.
+            let words = text.split(|c: char| !(c.is_alphanumeric() || c == '-'));
+            assert!(!words.into_iter().any(|word| word == value), "{value} is in {}", path.display());
+        }
+    }
+    ended.assert_reports(&room, "failed");
+    let open = ["run", "scenario.toml", "--out", "open", "--lab", "native", "--show-values"];
+    room.run(&open).exits(1).tells(&["order of correct-horse-battery is open"]);
+    room.assert_clean();
+}
+
+#[test]
+fn servers_listen_on_loopback_alone() {
+    for lab in LABS.into_iter().filter(|lab| has(lab)) {
+        let room = Room::new();
+        room.scenario("[[step]]\nname = \"one\"\nsql = \"SELECT pg_sleep(60)\"\n");
+        let mut run = room.begin(lab);
+        run.reaches_step();
+        let addresses = if lab == "native" { listening(&room) } else { published(&room) };
+        assert!(!addresses.is_empty(), "the server listens nowhere");
+        for address in &addresses {
+            assert!(["127.0.0.1", "::1"].contains(&address.as_str()), "the server listens on {address}");
+        }
+        run.signal(rustix::process::Signal::INT);
+        run.end().exits(130);
+        room.assert_clean();
+    }
+}
+
+/// Addresses on which the processes of this room listen.
+fn listening(room: &Room) -> Vec<String> {
+    let mut found = Vec::new();
+    for pid in room.pids() {
+        let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
+        let sockets: Vec<String> = files
+            .flatten()
+            .filter_map(|file| {
+                fs::read_link(file.path())
+                    .ok()?
+                    .to_str()?
+                    .strip_prefix("socket:[")?
+                    .strip_suffix(']')
+                    .map(str::to_owned)
+            })
+            .collect();
+        for table in ["tcp", "tcp6"] {
+            let text = fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default();
+            for line in text.lines().skip(1) {
+                let fields: Vec<&str> = line.split_whitespace().collect();
+                if fields[3] == "0A" && sockets.iter().any(|inode| inode == fields[9]) {
+                    found.push(match fields[1].split(':').next().expect("an address") {
+                        "0100007F" => "127.0.0.1".to_owned(),
+                        "00000000000000000000000001000000" => "::1".to_owned(),
+                        other => other.to_owned(),
+                    });
+                }
+            }
+        }
+    }
+    found
+}
+
+fn published(room: &Room) -> Vec<String> {
+    let container = room.containers().pop().expect("a container");
+    docker::published(&container)
+}

@@ -1,0 +1,44 @@
+//! `cargo xtask test`: what the tests need, then all of them. The runner has the last word.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use crate::cargo::{cargo, exit_code};
+use crate::terminal::{ci, say};
+use crate::{docker, images, setup};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Handed on to `cargo test`; all tests of the workspace where nothing is given
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<String>,
+}
+
+/// # Errors
+/// Something the tests need is missing and cannot be had.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    setup::provide(&[&setup::POSTGRES, &setup::GIT, &setup::CHROMIUM])?;
+    provide_images()?;
+    let mut command = cargo();
+    command.arg("test");
+    if args.rest.is_empty() {
+        command.args(["--workspace", "--no-fail-fast"]);
+    } else {
+        command.args(&args.rest);
+    }
+    Ok(exit_code(command.status().context("could not run cargo")?))
+}
+
+/// A person may do without Docker; then the tests that need it are skipped.
+fn provide_images() -> anyhow::Result<()> {
+    if !docker::answers()? {
+        say("no Docker Engine answers: tests that need one are skipped, and fail where CI=true");
+        return Ok(());
+    }
+    match images::run(&images::Args::default()) {
+        Err(error) if !ci() => say(&format!("images are missing, and tests that need them are skipped: {error:#}")),
+        other => other?,
+    }
+    Ok(())
+}
