@@ -1,5 +1,6 @@
 //! What Postgres, MySQL and MariaDB are: their server command lines, sessions, catalogs, locks. The only user of database drivers.
 
+pub mod child;
 pub mod endpoint;
 pub mod host;
 pub mod postgres;

@@ -11,6 +11,8 @@ use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
 
+use crate::engine::child;
+
 /// The account that servers run as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Account {
@@ -42,9 +44,7 @@ pub(super) fn spawn(mut command: Command, account: Option<Account>, death: Optio
         // Standard library and all: with a user given, root's supplementary groups are dropped as well.
         command.uid(account.uid).gid(account.gid);
     }
-    if let Some(signal) = death {
-        die_with_parent(&mut command, signal);
-    }
+    child::prepare(command.as_std_mut(), death);
     on_lasting_thread(command)
 }
 
@@ -157,24 +157,6 @@ pub(super) fn bare_command(program: &Path, folder: &Path) -> Command {
     command.env_clear().env("PATH", path).env("LANG", "C.UTF-8").current_dir(folder).stdin(Stdio::null());
     command
 }
-
-#[cfg(target_os = "linux")]
-#[expect(unsafe_code, reason = "the death signal can only be asked for in the child, between fork and exec")]
-fn die_with_parent(command: &mut Command, signal: Signal) {
-    let parent = i32::try_from(std::process::id()).ok().and_then(Pid::from_raw);
-    // SAFETY: two system calls, no allocation and no lock. They run after the change of user, which would clear the signal again.
-    unsafe {
-        command.pre_exec(move || {
-            rustix::process::set_parent_process_death_signal(Some(signal))?;
-            // It may have died before the kernel was asked.
-            if rustix::process::getppid() == parent { Ok(()) } else { Err(io::ErrorKind::Interrupted.into()) }
-        });
-    }
-}
-
-/// Elsewhere the kernel knows no such signal; the next run reaps.
-#[cfg(not(target_os = "linux"))]
-fn die_with_parent(_command: &mut Command, _signal: Signal) {}
 
 /// The death signal follows the *thread* that spawned, so one that lives as long as the process does all the spawning.
 fn on_lasting_thread(command: Command) -> io::Result<Child> {

@@ -7,6 +7,7 @@ use rustix::process::{Pid, Signal};
 use tokio::process::Command;
 
 use super::dump::major;
+use crate::engine::child;
 use crate::engine::endpoint::Endpoint;
 
 /// Where installers put one folder a major version: its parent, and where the programs are below it.
@@ -49,7 +50,8 @@ pub fn of_major(name: &str, major: u32) -> Option<PathBuf> {
 pub fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.stdin(Stdio::null()).kill_on_drop(true);
-    end_with_parent(&mut command);
+    // The signal follows the thread that starts the program: threads of the runtime live as long as this process.
+    child::prepare(command.as_std_mut(), Some(Signal::TERM));
     command
 }
 
@@ -60,20 +62,6 @@ pub fn ask_to_end(pid: Option<u32>) {
         let _ = rustix::process::kill_process(pid, Signal::TERM);
     }
 }
-
-#[cfg(target_os = "linux")]
-#[expect(unsafe_code, reason = "the death signal can only be asked for in the child, between fork and exec")]
-fn end_with_parent(command: &mut Command) {
-    // The signal follows the thread that starts the program: threads of the runtime live as long as this process.
-    // SAFETY: one system call, no allocation and no lock.
-    unsafe {
-        command.pre_exec(|| Ok(rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?));
-    }
-}
-
-/// Elsewhere the kernel knows no such signal.
-#[cfg(not(target_os = "linux"))]
-fn end_with_parent(_command: &mut Command) {}
 
 /// Every version of the program in these places.
 fn installed<'a>(places: &'a [(&'a str, &'a str)], name: &'a str) -> impl Iterator<Item = (u32, PathBuf)> + use<'a> {

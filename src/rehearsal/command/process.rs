@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use tokio::sync::oneshot;
 
 use super::End;
+use crate::engine::child;
 
 /// A process that runs, or has ended and was not reaped: until then its group's number is its own.
 pub struct Running {
@@ -26,7 +27,7 @@ pub struct Running {
 /// The system's, when it cannot be started.
 pub async fn start(mut command: Command) -> io::Result<Running> {
     command.stdin(Stdio::null()).process_group(0);
-    die_with_parent(&mut command);
+    child::prepare(&mut command, Some(Signal::KILL));
     let (tell_started, started) = oneshot::channel();
     // The kernel's death signal follows the thread that spawned: this one lives until the child is reaped.
     std::thread::Builder::new().name("command".to_owned()).spawn(move || {
@@ -50,18 +51,6 @@ pub async fn start(mut command: Command) -> io::Result<Running> {
     })?;
     started.await.map_err(io::Error::other)?
 }
-
-#[cfg(any(target_os = "linux", target_os = "freebsd"))]
-#[expect(unsafe_code, reason = "a hook between fork and exec is unsafe by its nature; one system call is made in it")]
-fn die_with_parent(command: &mut Command) {
-    // SAFETY: prctl allocates nothing and takes no lock, so it may be called between fork and exec.
-    unsafe {
-        command.pre_exec(|| Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?));
-    }
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
-fn die_with_parent(_: &mut Command) {}
 
 fn wait_without_reaping(child: &Child) {
     let id = WaitId::Pid(Pid::from_child(child));
