@@ -80,6 +80,9 @@ async fn dispatch(cli: &Cli) -> i32 {
     shown.unwrap_or_else(|error| show::error(&error, &terminal))
 }
 
+/// At `debug` these write whole requests, with passwords and row values in them.
+const TALKATIVE: [&str; 2] = ["bollard=info", "tokio_postgres=info"];
+
 /// `RUST_LOG` or `-v` say how much; to standard error.
 fn start_tracing(verbose: u8) {
     use tracing_subscriber::EnvFilter;
@@ -89,7 +92,10 @@ fn start_tracing(verbose: u8) {
         2 => "rehearsal=debug",
         _ => "debug",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let mut filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    for quiet in TALKATIVE {
+        filter = filter.add_directive(quiet.parse().expect("it is written as a directive is"));
+    }
     let colour = args::takes_colour(&std::io::stderr());
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr).init();
 }

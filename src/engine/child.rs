@@ -12,7 +12,10 @@ const OFTEN_IGNORED: [Ignorable; 2] = [Ignorable::SIGINT, Ignorable::SIGQUIT];
 
 /// To be called once for a command, whose child then takes SIGINT and SIGQUIT as programs usually do, and is sent `death` when this
 /// program ends. On Linux that signal follows the *thread* that spawns, which must live as long as the child may.
-#[expect(unsafe_code, reason = "what a child is to begin with can only be asked for in the child, between fork and exec")]
+#[expect(
+    unsafe_code,
+    reason = "what a child is to begin with can only be asked for in the child, between fork and exec"
+)]
 pub fn prepare(command: &mut Command, death: Option<Signal>) {
     let parent = rustix::process::getpid();
     // SAFETY: a few system calls, no allocation and no lock. They run after a change of user, which would clear the death signal again.

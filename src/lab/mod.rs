@@ -338,13 +338,23 @@ impl Lab {
     /// Leaves these hosts running when this process ends; all others of the lab are destroyed. [`remove`] takes them down later.
     ///
     /// # Errors
-    /// A host could not be destroyed, or the lease not written.
+    /// A host could not be destroyed, or the lease not written: then nothing of the lab is left running.
     pub async fn release(self, kept: &[Arc<dyn LabHost>], nodes: Vec<lease::LeasedNode>) -> Result<PathBuf, LabError> {
-        for host in self.handle.take_hosts().iter().filter(|host| !kept.iter().any(|kept| Arc::ptr_eq(kept, host))) {
-            host.destroy().await?;
+        let hosts = self.handle.take_hosts();
+        let released = async {
+            for host in hosts.iter().filter(|host| !kept.iter().any(|kept| Arc::ptr_eq(kept, host))) {
+                host.destroy().await?;
+            }
+            let lease = Arc::clone(&self.handle.lease);
+            blocking(move || lease.keep(nodes)).await
+        };
+        if let Err(error) = released.await {
+            *self.handle.hosts.lock().unwrap_or_else(PoisonError::into_inner) = hosts;
+            if let Err(error) = self.close().await {
+                tracing::warn!(%error, "could not clear away a lab that was to be kept");
+            }
+            return Err(error);
         }
-        let lease = Arc::clone(&self.handle.lease);
-        blocking(move || lease.keep(nodes)).await?;
         Ok(self.folder().to_owned())
     }
 }

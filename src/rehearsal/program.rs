@@ -36,7 +36,6 @@ pub(super) async fn run(runner: &Runner<'_>, running: &Running<'_>, command: &Co
         endpoint: &endpoint,
         password: &runner.node(running.step).endpoint().password,
         output: &output,
-        timeout: None,
         cancel: running.cancel,
     };
     let secrets = command::secrets_of(&request);
@@ -44,13 +43,14 @@ pub(super) async fn run(runner: &Runner<'_>, running: &Running<'_>, command: &Co
     let recovered = recovered(runner, running, recordings).await;
     let told = recovered.map(|recovered| tell_statements(runner, running, recovered, &secrets));
     match ended {
-        Ok(CommandEnded { end: End::TimedOut | End::Cancelled, .. }) => Err(Cut::Cancelled),
+        Ok(CommandEnded { end: End::Cancelled, .. }) => Err(Cut::Cancelled),
         // Without its statements nobody can say what a program did.
         Ok(ended) => {
             told?;
             let judged = judged(&ended, runner.show_values, &file);
             Ok(Ended { output: Some(file), ..judged })
         }
+        Err(error) if error.is_the_machines() => Err(Cut::Harness(Failure::harness(&error, error.hint()))),
         Err(error) => Ok(could_not(&error)),
     }
 }
@@ -61,7 +61,7 @@ fn judged(ended: &CommandEnded, show_values: bool, output: &str) -> Ended {
         End::Exited(0) => return Ended::default(),
         End::Exited(status) => (format!("exit status {status}"), Some(status)),
         End::Killed(signal) => (format!("killed by signal {signal}"), None),
-        End::TimedOut | End::Cancelled => unreachable!("told apart by the caller"),
+        End::Cancelled => unreachable!("told apart by the caller"),
     };
     let what = match (reason(&ended.tail), said_by_server(&ended.tail)) {
         (Some(line), _) if show_values => format!("{what}: {line}"),

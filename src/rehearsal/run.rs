@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ use crate::engine::postgres::measure::Lineage;
 use crate::event::{Event, Phase, StepRole, with_causes};
 use crate::scenario::Scenario;
 use crate::snapshot::{self, Bench, Offer, RestoreRequest, SnapshotError};
-use crate::topology::{Base, Ended, LabChoice, Node, Released, Topology, TopologyError, TopologyRequest, Trouble};
+use crate::topology::{Base, LabChoice, Node, Released, Topology, TopologyError, TopologyRequest, Trouble};
 
 /// How long the probes run alone before the plan: a hundred operations of each on a touched table.
 const CONTROL: Duration = Duration::from_secs(2);
@@ -87,8 +88,8 @@ impl Failure {
 /// A failure with what befell the server meanwhile: whoever talks to one that goes sees no more than its connection end.
 async fn explained(failure: Failure, node: &Node) -> Failure {
     let Failure::Harness { what, hint, log } = failure else { return failure };
-    if let Ok(ended) = tokio::time::timeout(SERVER_GONE, node.ended()).await {
-        return died(node, ended).await;
+    if let Ok(how) = tokio::time::timeout(SERVER_GONE, node.exited()).await {
+        return died(node, how).await;
     }
     match node.trouble().await {
         Some(trouble) if hint.is_none() => Failure::trouble(trouble, node.name(), &what, log),
@@ -96,13 +97,13 @@ async fn explained(failure: Failure, node: &Node) -> Failure {
     }
 }
 
-async fn died(node: &Node, ended: Ended) -> Failure {
-    let gone = format!("the server of node {} ended by itself: {}", node.name(), ended.how);
+async fn died(node: &Node, how: String) -> Failure {
+    let gone = format!("the server of node {} ended by itself: {how}", node.name());
     let (what, hint) = match node.trouble().await {
         Some(Trouble::DiskFull) => (format!("the disk is full: {gone}"), FREE_SPACE),
         _ => (gone, "its last log lines say why; what it said of itself before is in the run's folder"),
     };
-    Failure::Harness { what, hint: Some(hint.to_owned()), log: ended.log }
+    Failure::Harness { what, hint: Some(hint.to_owned()), log: node.log_tail(LOG_LINES).await }
 }
 
 impl From<TopologyError> for Failure {
@@ -156,14 +157,15 @@ async fn carry_out(
     };
     let node = topology.writer();
     let stop = cancel.child_token();
+    let gone = Gone::new();
     let ended = {
         let released = AtomicBool::new(false);
         let stages = Stages { rehearsal, events, topology: &topology, node, stop: &stop, released: &released };
-        let replicas = topology.replicas().map(|replica| watch_replica(replica, events, &stop, &released));
+        let replicas = topology.replicas().map(|replica| watch_replica(replica, events, &gone, &stop, &released));
         tokio::select! {
             ended = stages.to(extent) => ended,
             // Polled beside the stages: they tell them to stop, and they end by themselves.
-            never = watch_server(node, events, &stop) => match never {},
+            never = watch_server(node, &gone, &stop) => match never {},
             _ = join_all(replicas), if topology.nodes().len() > 1 => unreachable!("they watch to the end"),
         }
     };
@@ -171,8 +173,10 @@ async fn carry_out(
         Extent::Whole => rehearsal.keep,
         Extent::UpToPlan => ended.is_ok() && !stop.is_cancelled(),
     };
-    // Once it was told to stop, what failed on the way is no news.
-    if let Err(failure) = ended
+    if let Some((node, how)) = gone.into_inner() {
+        tell(events, died(node, how).await);
+    } else if let Err(failure) = ended
+        // Once it was told to stop, what failed on the way is no news.
         && !stop.is_cancelled()
     {
         tell(events, explained(failure, node).await);
@@ -209,30 +213,37 @@ async fn start(rehearsal: &Rehearsal<'_>, events: &Events, cancel: &Cancellation
     Ok(topology)
 }
 
-/// A server that ends without being asked makes the run inconclusive, whatever was going on.
-async fn watch_server(node: &Node, events: &Events, stop: &CancellationToken) -> std::convert::Infallible {
-    let ended = node.ended().await;
-    tell(events, died(node, ended).await);
+/// The first node whose server ended without being asked, which ends the run, and how it did.
+type Gone<'n> = OnceLock<(&'n Node, String)>;
+
+/// A server that ends without being asked makes the run inconclusive, whatever was going on. All work is told to stop at once: what fails
+/// with the server must not be taken for a failure of its own.
+async fn watch_server<'n>(node: &'n Node, gone: &Gone<'n>, stop: &CancellationToken) -> std::convert::Infallible {
+    let how = node.exited().await;
+    // Whoever was first is the reason.
+    let _ = gone.set((node, how));
     stop.cancel();
     std::future::pending().await
 }
 
 /// A replica that the plan ended is the release's doing, and the run goes on without it.
-async fn watch_replica(
-    replica: &Node,
+async fn watch_replica<'n>(
+    replica: &'n Node,
     events: &Events,
+    gone: &Gone<'n>,
     stop: &CancellationToken,
     released: &AtomicBool,
 ) -> std::convert::Infallible {
-    let ended = replica.ended().await;
-    let by_itself = ended.how.starts_with("exit status") && machines_trouble(replica).await.is_none();
+    let how = replica.exited().await;
+    let by_itself = how.starts_with("exit status") && machines_trouble(replica).await.is_none();
     if released.load(Ordering::Relaxed) && by_itself {
-        let what = format!("its server ended by itself: {}", ended.how);
-        let node = replica.name().to_owned();
-        events.send(Event::ReplicationBroken { node, what, behind_bytes: None, log: ended.log });
+        let what = format!("its server ended by itself: {how}");
+        let (node, log) = (replica.name().to_owned(), replica.log_tail(LOG_LINES).await);
+        events.send(Event::ReplicationBroken { node, what, behind_bytes: None, log });
         replica.gone().await;
     } else {
-        tell(events, died(replica, ended).await);
+        // Whoever was first is the reason.
+        let _ = gone.set((replica, how));
         stop.cancel();
     }
     std::future::pending().await
@@ -422,6 +433,12 @@ impl Stages<'_> {
         {
             if self.node.endpoint_as(role).await.is_ok() {
                 logins.insert(role.clone());
+            }
+        }
+        // From here on a replica that ends is the release's doing.
+        for replica in self.topology.replicas() {
+            if let Some(how) = replica.exit().await {
+                return Err(died(replica, how).await);
             }
         }
         self.released.store(true, Ordering::Relaxed);

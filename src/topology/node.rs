@@ -262,18 +262,29 @@ impl Node {
 
     /// Resolves when the server ended without being asked to.
     pub async fn ended(&self) -> Ended {
+        let how = self.exited().await;
+        Ended { how, log: self.server.log_tail(LOG_LINES).await }
+    }
+
+    /// As [`Node::ended`], and at once: how it ended, and nothing of its log.
+    pub async fn exited(&self) -> String {
         let mut tick = tokio::time::interval(WATCH_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
-            let up = self.wanted_up.lock().await;
-            if !*up || self.forgotten.load(Ordering::Relaxed) {
-                continue;
-            }
-            if let Some(how) = self.host.server_exit().await {
-                return Ended { how, log: self.server.log_tail(LOG_LINES).await };
+            if let Some(how) = self.exit().await {
+                return how;
             }
         }
+    }
+
+    /// How the server ended, if it has without being asked to.
+    pub async fn exit(&self) -> Option<String> {
+        let up = self.wanted_up.lock().await;
+        if !*up || self.forgotten.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.host.server_exit().await
     }
 
     /// Its server ended, and that was told: it is not up until it is started again.

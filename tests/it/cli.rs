@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::support::server::database;
-
 fn rehearsal(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rehearsal"));
     command.args(args).env_remove("NO_COLOR").env_remove("RUST_LOG").env_remove("REHEARSAL_LAB");
@@ -69,12 +67,16 @@ fn a_wrong_scenario_is_told_to_programs_as_well() {
     assert!(said.contains("did you mean `topology`?") && said.contains("scenario.toml:3:2"), "{said}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_colour_is_written_into_files() {
-    let Some(database) = database().await else { return };
-    let url = database.url("postgresql");
-    let ended = output(rehearsal(&["diff", &url, &url]).env("RUST_LOG", "tokio_postgres=debug"));
-    assert!(String::from_utf8_lossy(&ended.stderr).contains("DEBUG"), "nothing was logged");
+#[test]
+fn no_colour_is_written_into_files() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("scenario.toml");
+    let text = "name = \"x\"\ntopology = { engine = \"postgres\", version = \"15\" }\nsnapshot.from = \"empty\"\n\
+        [[step]]\nname = \"s\"\nsql = \"SELECT 1\"\n";
+    std::fs::write(&file, text).expect("a scenario");
+    let mut check = rehearsal(&["check", file.to_str().expect("temporary paths are text"), "-v"]);
+    let ended = output(check.env("DOCKER_HOST", "unix:///nonexistent"));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("INFO"), "nothing was logged");
     assert!(!ended.stdout.contains(&0x1b) && !ended.stderr.contains(&0x1b), "colours in a file");
 }
 

@@ -34,17 +34,16 @@ struct Ran {
     output: String,
 }
 
-async fn ran(command: &Command, endpoint: &Endpoint, timeout: Option<Duration>, cancel: &CancellationToken) -> Ran {
+async fn ran(command: &Command, endpoint: &Endpoint, cancel: &CancellationToken) -> Ran {
     let output = command.dir.join("output.log");
     let result =
-        run(&CommandRequest { command, endpoint, password: "of-the-superuser", output: &output, timeout, cancel })
-            .await;
+        run(&CommandRequest { command, endpoint, password: "of-the-superuser", output: &output, cancel }).await;
     Ran { result, output: std::fs::read_to_string(output).unwrap_or_default() }
 }
 
 async fn ran_line(line: &str) -> Ran {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    ran(&shell(line, folder.path()), &nowhere(), None, &CancellationToken::new()).await
+    ran(&shell(line, folder.path()), &nowhere(), &CancellationToken::new()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,7 +66,7 @@ async fn the_environment_is_an_allow_list_and_what_the_step_names() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = shell("env | cut -d= -f1 | grep -v ^LC_ | sort | tr '\\n' ' '; echo $GREETING", folder.path());
     command.env.insert("GREETING".into(), "hello".into());
-    let found = ran(&command, &nowhere(), None, &CancellationToken::new()).await.output;
+    let found = ran(&command, &nowhere(), &CancellationToken::new()).await.output;
     for name in found.split_whitespace() {
         let known = ["PATH", "HOME", "LANG", "TERM", "TMPDIR", "USER", "LOGNAME", "GREETING", "hello"].contains(&name)
             || ["DATABASE_URL", "PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE"].contains(&name)
@@ -78,7 +77,7 @@ async fn the_environment_is_an_allow_list_and_what_the_step_names() {
     assert!(found.contains("DATABASE_URL") && found.ends_with("hello\n"), "{found}");
     command.env.insert("TOKEN".into(), "env:REHEARSAL_TEST_NOT_SET".into());
     std::fs::remove_file(folder.path().join("output.log")).unwrap();
-    let error = ran(&command, &nowhere(), None, &CancellationToken::new()).await.result.unwrap_err();
+    let error = ran(&command, &nowhere(), &CancellationToken::new()).await.result.unwrap_err();
     assert_eq!(error.to_string(), "REHEARSAL_TEST_NOT_SET, the value of TOKEN, is not set");
 }
 
@@ -113,20 +112,64 @@ async fn gone(pid: &str) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_timeout_ends_the_whole_group_even_one_that_ignores_sigterm() {
-    let folder = tempfile::tempdir().unwrap();
-    let command = shell("sleep 1000 & echo $!; wait", folder.path());
-    let timeout = Some(Duration::from_millis(300));
-    let found = ran(&command, &nowhere(), timeout, &CancellationToken::new()).await;
-    assert_eq!(found.result.unwrap().end, End::TimedOut);
-    gone(found.output.trim()).await;
+/// Runs it until it has said a line, which it gives, and cancels it then.
+async fn cancelled(line: &str) -> String {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (command, cancel) = (shell(line, folder.path()), CancellationToken::new());
+    let said = async {
+        let said = line_of(&folder.path().join("output.log")).await;
+        cancel.cancel();
+        said
+    };
+    let endpoint = nowhere();
+    let (ended, said) = tokio::join!(ran(&command, &endpoint, &cancel), said);
+    assert_eq!(ended.result.expect("it was started").end, End::Cancelled);
+    said
+}
 
+/// The first lines, once there are any.
+async fn line_of(output: &Path) -> String {
+    loop {
+        if let Some(text) = std::fs::read_to_string(output).ok().filter(|text| text.ends_with('\n')) {
+            return text.trim().to_owned();
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelling_ends_the_whole_group_even_one_that_ignores_sigterm() {
+    gone(&cancelled("sleep 1000 & echo $!; wait").await).await;
+    gone(&cancelled("trap '' TERM; echo $$; while :; do sleep 0.1; done").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_cancelled_beforehand_is_not_started() {
     let folder = tempfile::tempdir().unwrap();
-    let command = shell("trap '' TERM; echo $$; while :; do sleep 0.1; done", folder.path());
-    let found = ran(&command, &nowhere(), timeout, &CancellationToken::new()).await;
-    assert_eq!(found.result.unwrap().end, End::TimedOut);
-    gone(found.output.trim()).await;
+    let (command, cancel) = (shell("touch started", folder.path()), CancellationToken::new());
+    cancel.cancel();
+    assert_eq!(ran(&command, &nowhere(), &cancel).await.result.unwrap().end, End::Cancelled);
+    assert!(!folder.path().join("started").exists());
+}
+
+/// Several lines, of which each is a secret as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_of_several_lines_is_kept_out() {
+    const NAME: &str = "REHEARSAL_TEST_KEY";
+    // A process cannot safely change its own environment: the test runs itself once more, with the variable set.
+    if std::env::var_os(NAME).is_none() {
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "command::a_secret_of_several_lines_is_kept_out", "--nocapture"])
+            .env(NAME, "-----BEGIN KEY-----\nMIIEvQIBADAN\nBgkqhkiG9w0B\n")
+            .status();
+        assert!(status.unwrap().success());
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = shell("echo \"$KEY\"; echo done", folder.path());
+    command.env.insert("KEY".into(), format!("env:{NAME}"));
+    let found = ran(&command, &nowhere(), &CancellationToken::new()).await.output;
+    assert!(!found.contains("MIIE") && !found.contains("hkiG9") && found.ends_with("done\n"), "{found}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,22 +188,16 @@ async fn cancelling_and_dropping_leave_nothing_running() {
         let command = shell("echo $$; exec sleep 1000", folder.path());
         let (endpoint, cancel) = (nowhere(), CancellationToken::new());
         let output = folder.path().join("output.log");
-        let mut running = Box::pin(ran(&command, &endpoint, None, &cancel));
-        let said = async {
-            while !std::fs::read_to_string(&output).is_ok_and(|text| text.ends_with('\n')) {
-                tokio::task::yield_now().await;
-            }
-            std::fs::read_to_string(&output).unwrap()
-        };
-        let pid = tokio::select! { _ = &mut running => panic!("it sleeps"), pid = said => pid };
-        assert!(alive(pid.trim()));
+        let mut running = Box::pin(ran(&command, &endpoint, &cancel));
+        let pid = tokio::select! { _ = &mut running => panic!("it sleeps"), pid = line_of(&output) => pid };
+        assert!(alive(&pid));
         if dropped {
             drop(running);
         } else {
             cancel.cancel();
             assert_eq!(running.await.result.unwrap().end, End::Cancelled);
         }
-        gone(pid.trim()).await;
+        gone(&pid).await;
     }
 }
 
@@ -169,10 +206,10 @@ async fn what_cannot_be_started_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = shell("", folder.path());
     command.run = Invocation::Argv(vec!["no-such-program-here".into()]);
-    let error = ran(&command, &nowhere(), None, &CancellationToken::new()).await.result.unwrap_err();
+    let error = ran(&command, &nowhere(), &CancellationToken::new()).await.result.unwrap_err();
     assert_eq!(error.to_string(), "there is no program no-such-program-here");
     command.dir = "/no/such/folder".into();
-    let error = ran(&command, &nowhere(), None, &CancellationToken::new()).await.result.unwrap_err();
+    let error = ran(&command, &nowhere(), &CancellationToken::new()).await.result.unwrap_err();
     assert_eq!(error.to_string(), "there is no folder /no/such/folder");
 }
 
@@ -200,7 +237,7 @@ async fn a_programs_statements_are_recovered_from_the_log() {
         psql = psql.display()
     );
     let began_ms = clock.now_ms();
-    let found = ran(&shell(&line, folder.path()), &migrator, None, &CancellationToken::new()).await;
+    let found = ran(&shell(&line, folder.path()), &migrator, &CancellationToken::new()).await;
     let ended_ms = clock.now_ms();
     assert_eq!(found.result.unwrap().end, End::Exited(1), "{}", found.output);
     // A session of our own as that role, which is not the program's.

@@ -49,6 +49,12 @@ pub fn published(container: &str) -> Vec<String> {
     ports.into_values().flatten().flatten().filter_map(|binding| binding.host_ip).collect()
 }
 
+/// Whether it was started and has not ended.
+pub fn runs(container: &str) -> bool {
+    let found = ask(async |docker| docker.inspect_container(container, None).await);
+    found.is_ok_and(|found| found.state.and_then(|state| state.running) == Some(true))
+}
+
 pub fn kill(container: &str) {
     ask(async |docker| docker.kill_container(container, None).await).expect("it is killed");
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::docker;
-use crate::support::{LABS, Room, has};
+use crate::support::{LABS, Room, SCENARIO, has};
 
 #[test]
 fn passwords_are_nowhere() {
@@ -13,11 +13,14 @@ fn passwords_are_nowhere() {
 [[step]]\nname = \"told to a program\"\ncommand = \"printenv PGPASSWORD >../secret; echo $PGPASSWORD $DATABASE_URL; psql -c \\\"SELECT '$PGPASSWORD'\\\"\"\n\
 [[step]]\nname = \"put into SQL\"\nsql = \"SELECT length('${node.primary.url}')\"\n\
 [[step]]\nname = \"put into SQL that fails\"\nsql = \"SELECT '${node.primary.url}'::int\"\n";
-        room.scenario(steps);
+        room.write("shop.sql", "CREATE TABLE goods (id int PRIMARY KEY);\n");
+        room.write("scenario.toml", SCENARIO.replace("\"empty\"", "\"shop.sql\"") + steps);
         room.write("../secret", "");
         fs::set_permissions(room.path("secret"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("a mode");
-        let ended = room.rehearse(lab);
-        ended.exits(1).tells(&["put into SQL that fails"]);
+        let mut command = room.command();
+        command.args(["run", "scenario.toml", "--out", "out", "--lab", lab, "-vvv"]);
+        let ended = room.start(command).end();
+        ended.exits(1).tells(&["put into SQL that fails"]).says(&["DEBUG"]);
         let secret = fs::read_to_string(room.path("secret")).expect("the program wrote it");
         let secret = secret.trim();
         assert!(secret.len() >= 16, "no password was told to the program");
@@ -48,7 +51,7 @@ fn secrets_of_the_environment_are_nowhere() {
 
     drop(room);
     let room = Room::new();
-    let text = crate::support::SCENARIO.replace("from = \"empty\"", "from = \"env:UGLY_URL\"\nunmasked = true");
+    let text = SCENARIO.replace("from = \"empty\"", "from = \"env:UGLY_URL\"\nunmasked = true");
     room.write("scenario.toml", text + "[[step]]\nname = \"one\"\nsql = \"SELECT 1\"\n");
     for url in [&format!("postgresql://bob:{SECRET}@127.0.0.1:1/shop"), &format!("nonsense://{SECRET}")] {
         let mut command = room.command();

@@ -72,7 +72,7 @@ fn interrupts_in_a_program_that_ignores_them() {
         let room = Room::new();
         room.scenario("[[step]]\nname = \"stubborn\"\ncommand = \"trap '' TERM INT; echo up; sleep 60 & sleep 60\"\n");
         let mut run = room.begin(lab);
-        run.reaches_step();
+        run.reaches_program();
         run.signal(Signal::INT);
         run.end().exits(130).assert_reports(&room, "interrupted");
         room.assert_clean();
@@ -99,7 +99,7 @@ fn a_second_interrupt_ends_at_once() {
         // It must be asked twice and takes five seconds, in which the second one comes.
         room.scenario("[[step]]\nname = \"stubborn\"\ncommand = \"trap '' TERM; echo up; sleep 60 & sleep 60\"\n");
         let mut run = room.begin(lab);
-        run.reaches_step();
+        run.reaches_program();
         run.signal(Signal::INT);
         assert!(run.reaches(|event| event["event"] == "interrupted"), "it ended too soon");
         run.signal(Signal::TERM);

@@ -277,6 +277,20 @@ impl Room {
         label.map(|label| docker::containers(&label)).unwrap_or_default()
     }
 
+    /// Until a container of this room is held by its run.
+    #[track_caller]
+    pub fn wait_for_leash(&self) {
+        let began = Instant::now();
+        let container = loop {
+            if let Some(container) = self.containers().pop().filter(|container| docker::runs(container)) {
+                break container;
+            }
+            assert!(began.elapsed() < RUN_DEADLINE, "no container");
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        docker::shell(&container, "until ls /tmp/leash-* >/dev/null 2>&1; do sleep 0.01; done");
+    }
+
     fn label(&self) -> Option<String> {
         let base = fs::read_to_string(self.path("lab/id")).ok()?;
         Some(format!("rehearsal.base={base}"))
@@ -343,6 +357,16 @@ impl Going {
     pub fn reaches_step(&mut self) {
         let reached = self.reaches(|event| event["event"] == "step-started" && event["role"] == "plan");
         assert!(reached, "it ended before the first step; {}", self.told());
+    }
+
+    /// Waits until the program of the first step runs: until it has said "up".
+    #[track_caller]
+    pub fn reaches_program(&mut self) {
+        let said = self.out.join("step-1.log");
+        while !fs::read_to_string(&said).is_ok_and(|said| said.contains("up\n")) {
+            assert!(!self.has_ended(), "it ended before its program began; {}", self.told());
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     fn has_ended(&mut self) -> bool {

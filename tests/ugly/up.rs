@@ -38,6 +38,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 fn asked(up: &Value, node: &Value, sql: &str) -> Result<String, String> {
     let said = Command::new("psql")
         .args(["-XAtqw", "-c", sql, text(node, "url")])
+        .env_remove("PGPASSWORD")
         .env("PGPASSFILE", text(up, "passwords"))
         .env("PGCONNECT_TIMEOUT", "10")
         .output()

@@ -187,8 +187,14 @@ impl Recording {
     }
 }
 
+/// A session that writes whatever the database's own settings say, and waits neither for a standby nor for ever.
 async fn open(endpoint: &Endpoint) -> Result<Connection, RecoverError> {
-    connect(endpoint, CONNECT_DEADLINE).await.map_err(|source| RecoverError::Database { what: "connect", source })
+    const SETTINGS: &str = "SET default_transaction_read_only = off; SET synchronous_commit = local;
+        SET statement_timeout = '20s'; SET lock_timeout = '10s'";
+    let failed = |source| RecoverError::Database { what: "connect", source };
+    let connection = connect(endpoint, CONNECT_DEADLINE).await.map_err(failed)?;
+    connection.client.batch_execute(SETTINGS).await.map_err(failed)?;
+    Ok(connection)
 }
 
 async fn role_settings(

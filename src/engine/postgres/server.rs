@@ -41,6 +41,8 @@ const POLL: Duration = Duration::from_millis(15);
 const PORTS_MAX: usize = 5;
 /// Lines of the server's log that an error carries.
 const LOG_LINES: usize = 20;
+/// What a server says where another's processes are at its shared memory still.
+const STILL_ENDING: &str = "pre-existing shared memory block";
 
 /// Settings without which the tool could not reach the server or read its log: not a scenario's to change.
 const RESERVED: &[&str] = &[
@@ -119,7 +121,12 @@ impl ServerError {
 
     /// The server's own no, to a role or to its settings: whoever changed those brought it about.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, ServerError::DiedStarting { .. } | ServerError::NoLogin { .. })
+        match self {
+            // A signal comes from elsewhere.
+            ServerError::DiedStarting { how, .. } => how.starts_with("exit status"),
+            ServerError::NoLogin { .. } => true,
+            _ => false,
+        }
     }
 
     /// What to do about it, where there is something.
@@ -209,7 +216,7 @@ impl Server {
     /// With its last log lines: it ended, or did not answer in time.
     pub async fn start(&self) -> Result<Running, ServerError> {
         let program = self.host.program("postgres").await?;
-        let mut ports = 1;
+        let (began, mut ports) = (Instant::now(), 1);
         loop {
             self.host.start_server(&Exec::new(&program).args(self.arguments().await?)).await?;
             match self.wait_until_ready().await {
@@ -218,6 +225,12 @@ impl Server {
                 Ok(running) => {
                     self.make_database().await?;
                     return Ok(running);
+                }
+                // Processes of the one before, which was killed, have yet to notice.
+                Err(ServerError::DiedStarting { log, .. })
+                    if began.elapsed() < READY_DEADLINE && log.iter().any(|line| line.contains(STILL_ENDING)) =>
+                {
+                    tokio::time::sleep(POLL).await;
                 }
                 // Somebody else took the port between its choice and now.
                 Err(ServerError::DiedStarting { .. }) if ports < PORTS_MAX && self.host.move_port() => ports += 1,

@@ -17,6 +17,14 @@ use crate::lab::native::keep_end;
 /// Writes its own process id, which is its group's too, then becomes the program.
 const NOTE_PID: &str = "echo $$ >\"$0\" && exec \"$@\"";
 
+/// Waits for a program to begin, for a minute at most, and kills it with its children.
+const KILL_GROUP: &str = r#"
+for _ in $(seq 600); do
+    [ -s "$0" ] && exec kill -KILL -- "-$(cat "$0")"
+    sleep 0.1
+done
+"#;
+
 /// Where standard output goes: into memory, or piece by piece to somebody.
 pub enum Sink<'a> {
     Memory(&'a mut Vec<u8>),
@@ -156,8 +164,9 @@ impl Inside {
         }
     }
 
+    /// Of a program that may not have begun yet.
     async fn kill_group(&self, pid_file: &str) -> Result<(), HostError> {
-        let kill = vec!["sh", "-c", "kill -KILL -- \"-$(cat \"$0\")\"", pid_file];
+        let kill = vec!["sh", "-c", KILL_GROUP, pid_file];
         self.detached("0", &[], kill).await.map(|_| ())
     }
 }

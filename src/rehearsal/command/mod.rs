@@ -43,12 +43,28 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// Whether this machine is why, and not what the plan asks for.
+    pub fn is_the_machines(&self) -> bool {
+        match self {
+            CommandError::NotKept { .. } => true,
+            // What is no program, or may not be run, is the plan's own choice.
+            CommandError::NotRun { source, .. } => {
+                source.kind() != io::ErrorKind::PermissionDenied
+                    && source.raw_os_error() != Some(rustix::io::Errno::NOEXEC.raw_os_error())
+            }
+            CommandError::NoVariable { .. } | CommandError::NoFolder(_) | CommandError::NoProgram { .. } => false,
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
             CommandError::NoVariable { variable, .. } => Some(format!("export {variable}=…")),
             CommandError::NoProgram { program } => Some(format!("install {program}, or give its whole path")),
             CommandError::NoFolder(_) => Some("dir is relative to the scenario file".to_owned()),
+            CommandError::NotKept { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                Some("free some space, or use --out for a folder on another disk".to_owned())
+            }
             CommandError::NotRun { .. } | CommandError::NotKept { .. } => None,
         }
     }
@@ -63,7 +79,6 @@ pub struct CommandRequest<'a> {
     pub password: &'a str,
     /// A new file in the run's folder for standard output and standard error, as they come.
     pub output: &'a Path,
-    pub timeout: Option<Duration>,
     pub cancel: &'a CancellationToken,
 }
 
@@ -73,7 +88,6 @@ pub enum End {
     Exited(i32),
     /// By a signal that was not ours.
     Killed(i32),
-    TimedOut,
     Cancelled,
 }
 
@@ -85,8 +99,8 @@ pub struct CommandEnded {
     pub tail: Vec<String>,
 }
 
-/// Runs the program to its end. A timeout or a cancellation ends its whole process group, by SIGTERM and then SIGKILL; so does dropping
-/// the future, at once.
+/// Runs the program to its end. A cancellation ends its whole process group, by SIGTERM and then SIGKILL; so does dropping the future, at
+/// once. One that was cancelled beforehand is not started.
 ///
 /// # Errors
 /// Where it could not be started, or its output not be kept. How it ended is no error of this function.
@@ -106,6 +120,9 @@ pub async fn run(request: &CommandRequest<'_>) -> Result<CommandEnded, CommandEr
     let from = pipe::Receiver::from_owned_fd(reader.into()).map_err(not_run)?;
 
     let started = Instant::now();
+    if request.cancel.is_cancelled() {
+        return Ok(CommandEnded { end: End::Cancelled, elapsed: Duration::ZERO, tail: Vec::new() });
+    }
     let running = process::start(command).await.map_err(not_run)?;
     let (end, elapsed, read) = follow(request, running, from, &mut kept, started).await.map_err(not_run)?;
     read.map_err(|source| not_kept(request, source))?;
@@ -129,13 +146,6 @@ async fn follow(
     tokio::pin!(reading);
     let mut read = None;
     let mut ending = None;
-    let timeout = async {
-        match request.timeout {
-            Some(timeout) => tokio::time::sleep(timeout).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::pin!(timeout);
     loop {
         let stopped = tokio::select! {
             () = running.exited() => break,
@@ -148,7 +158,6 @@ async fn follow(
                 }
                 End::Cancelled
             }
-            () = &mut timeout => End::TimedOut,
             () = request.cancel.cancelled() => End::Cancelled,
         };
         ending = Some(stopped);
@@ -227,8 +236,11 @@ fn secrets(request: &CommandRequest<'_>, environment: &[(String, String)]) -> Ve
     let named = environment
         .iter()
         .filter(|(name, _)| request.command.env.get(name).is_some_and(|value| value.starts_with("env:")));
+    // Output comes line by line, and so must what is looked for in it.
+    let lines =
+        named.flat_map(|(_, value)| value.lines().map(str::trim_end).chain([value.as_str()]).map(str::to_owned));
     // Very short values are no secrets, and blotting them would eat the output.
-    let mut secrets: Vec<String> = named.map(|(_, value)| value.clone()).chain(passwords).collect();
+    let mut secrets: Vec<String> = lines.chain(passwords).collect();
     secrets.retain(|secret| secret.len() >= 4);
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     secrets.dedup();

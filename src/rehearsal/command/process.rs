@@ -1,4 +1,5 @@
-//! A child process in a group of its own, on a thread of its own: it dies with this program, and its group can be ended as one.
+//! A child process in a guarded group, on a thread of its own: the group can be ended as one, and ends with this program, however that
+//! ends.
 
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -10,6 +11,10 @@ use tokio::sync::oneshot;
 
 use super::End;
 use crate::engine::child;
+
+/// Leads the group. Its input ends when this program does, and the group with it: the kernel's death signal would reach one process, and
+/// not those that it started.
+const GUARD: &str = "trap '' HUP INT QUIT TERM; read -r _; kill -KILL 0";
 
 /// A process that runs, or has ended and was not reaped: until then its group's number is its own.
 pub struct Running {
@@ -26,13 +31,13 @@ pub struct Running {
 /// # Errors
 /// The system's, when it cannot be started.
 pub async fn start(mut command: Command) -> io::Result<Running> {
-    command.stdin(Stdio::null()).process_group(0);
+    command.stdin(Stdio::null());
     child::prepare(&mut command, Some(Signal::KILL));
     let (tell_started, started) = oneshot::channel();
     // The kernel's death signal follows the thread that spawned: this one lives until the child is reaped.
     std::thread::Builder::new().name("command".to_owned()).spawn(move || {
-        let mut child = match command.spawn() {
-            Ok(child) => child,
+        let (mut guard, mut child) = match start_guarded(&mut command) {
+            Ok(both) => both,
             Err(error) => return drop(tell_started.send(Err(error))),
         };
         // The command holds the writing end of the output.
@@ -40,16 +45,40 @@ pub async fn start(mut command: Command) -> io::Result<Running> {
         let (tell_exited, exited) = oneshot::channel();
         let (tell_status, status) = oneshot::channel();
         let (release, released) = mpsc::channel::<()>();
-        let group = Pid::from_child(&child);
+        let group = Pid::from_child(&guard);
         // If nobody waits for it any more, dropping it ends the group.
         drop(tell_started.send(Ok(Running { group, exited, has_exited: false, release: Some(release), status })));
         wait_without_reaping(&child);
         // Both are for whoever still waits.
         let _ = tell_exited.send(());
         let _ = released.recv();
-        let _ = tell_status.send(child.wait());
+        let status = child.wait();
+        end(&mut guard);
+        let _ = tell_status.send(status);
     })?;
     started.await.map_err(io::Error::other)?
+}
+
+/// The guard is there first.
+fn start_guarded(command: &mut Command) -> io::Result<(Child, Child)> {
+    let mut guard = Command::new("/bin/sh");
+    guard.args(["-c", GUARD]).env_clear().current_dir("/").process_group(0);
+    guard.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut guard = guard.spawn()?;
+    command.process_group(Pid::from_child(&guard).as_raw_nonzero().get());
+    match command.spawn() {
+        Ok(child) => Ok((guard, child)),
+        Err(error) => {
+            end(&mut guard);
+            Err(error)
+        }
+    }
+}
+
+/// Both fail where it was ended with its group already.
+fn end(guard: &mut Child) {
+    let _ = guard.kill();
+    let _ = guard.wait();
 }
 
 fn wait_without_reaping(child: &Child) {
