@@ -134,7 +134,8 @@ fn because(facts: &Facts<'_>, window: &WindowFacts<'_>) -> Because {
     if window.refused() {
         return Because::Error;
     }
-    if !blocked_by(facts, window).is_empty() {
+    // One probe behind another is two users in each other's way, as they are without a release.
+    if blocked_by(facts, window).iter().any(|session| !matches!(session.owner, Owner::Probe { .. })) {
         return Because::Lock;
     }
     let held_ms = holder_on(facts, window, probe.spec.kind, probe.spec.table.as_deref()).map(|holder| holder.held_ms);

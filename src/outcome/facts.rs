@@ -154,12 +154,14 @@ impl WindowFacts<'_> {
         self.down.is_none_or(|down| down.to_the_end)
     }
 
-    /// The server refused the operation; a probe that gave up waiting for an answer or a lock was only late.
+    /// The server refused the operation; one that gave up waiting for an answer or a lock, or that a deadlock ended, was only late: done
+    /// again, it is done.
     pub fn refused(&self) -> bool {
         const QUERY_CANCELED: &str = "57014";
         const LOCK_NOT_AVAILABLE: &str = "55P03";
+        const DEADLOCK_DETECTED: &str = "40P01";
         match self.error() {
-            Some(error) => error.code != QUERY_CANCELED && error.code != LOCK_NOT_AVAILABLE,
+            Some(error) => ![QUERY_CANCELED, LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED].contains(&error.code.as_str()),
             None => self.cause == DownCause::Error,
         }
     }

@@ -1,6 +1,6 @@
 //! The observer: looks a few times a second at who waits for a lock behind whom, and tells it in the run's own terms.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,9 @@ const EVERY: Duration = Duration::from_millis(50);
 /// A look takes at most one part in so many of the time, when nobody waits and when somebody does.
 const REST: u32 = 100;
 const REST_WHILE_WAITING: u32 = 20;
+
+/// Looks of which the quickest says what a look costs: one that is dear is dear again, one that was held up is not.
+const REMEMBERED: usize = 8;
 
 /// After a connection was lost.
 const RECONNECT: Duration = Duration::from_millis(250);
@@ -97,6 +100,7 @@ impl Watch {
 
     /// Until the connection is lost.
     async fn look_on(&mut self, waits: &Waits, looked: impl Fn()) {
+        let mut took = VecDeque::with_capacity(REMEMBERED);
         loop {
             let start = Instant::now();
             let rest = match look(waits).await {
@@ -112,7 +116,9 @@ impl Watch {
                 }
             };
             looked();
-            sleep((start.elapsed() * rest).clamp(EVERY, EVERY * 20)).await;
+            took.truncate(REMEMBERED - 1);
+            took.push_front(start.elapsed());
+            sleep(pause(&took, rest)).await;
         }
     }
 
@@ -184,6 +190,12 @@ impl Wait {
     }
 }
 
+/// Until the next look, after looks that took so long.
+fn pause(took: &VecDeque<Duration>, rest: u32) -> Duration {
+    let cost = took.iter().min().copied().unwrap_or_default();
+    (cost * rest).clamp(EVERY, EVERY * 20)
+}
+
 async fn look(waits: &Waits) -> Result<(Vec<Waiting>, Vec<BackEnd>), DriverError> {
     let waiting = waits.look().await?;
     if waiting.is_empty() {
@@ -213,6 +225,14 @@ fn chain(pid: i32, waiting: &[Waiting]) -> Vec<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_look_that_was_held_up_makes_nobody_blind() {
+        let ms = |looks: &[u64]| looks.iter().map(|&ms| Duration::from_millis(ms)).collect();
+        assert_eq!(pause(&ms(&[9, 1, 1]), REST), Duration::from_millis(100));
+        assert_eq!(pause(&ms(&[9, 9, 9]), REST), Duration::from_millis(900));
+        assert_eq!(pause(&ms(&[]), REST), EVERY);
+    }
 
     #[test]
     fn the_chain_is_followed_to_its_end_and_through_circles() {

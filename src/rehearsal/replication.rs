@@ -264,17 +264,8 @@ impl Behind {
 /// # Errors
 /// The deadline passed, it came to a standstill or its server ended; or the writer could not be asked.
 pub(super) async fn caught_up(writer: &Node, replica: &Node, deadline: Option<Duration>) -> Result<(), Behind> {
-    let not_asked = |error: String| Behind {
-        what: format!("where {}'s log ends could not be asked: {error}", writer.name()),
-        bytes: None,
-        why: Why::Unknown,
-    };
-    let written = match timeout(LOOK, replication::written_by(&writer.endpoint())).await {
-        Ok(Ok(written)) => written,
-        Ok(Err(error)) => return Err(not_asked(with_causes(&error))),
-        Err(_) => return Err(not_asked(format!("no answer within {LOOK:?}"))),
-    };
     let began = Instant::now();
+    let written = written_by(writer, deadline.unwrap_or(STANDSTILL)).await?;
     // When it last went on, or at least received something to go on with.
     let (mut replayed, mut alive) = (0, began);
     let mut pulse = None;
@@ -303,6 +294,23 @@ pub(super) async fn caught_up(writer: &Node, replica: &Node, deadline: Option<Du
         }
         if began.elapsed() > deadline.unwrap_or(PATIENCE) {
             return Err(Behind { what, bytes, why: Why::Late });
+        }
+        sleep(POLL).await;
+    }
+}
+
+/// Where the writer's log ends; asked again until it answers, for so long.
+async fn written_by(writer: &Node, patience: Duration) -> Result<u64, Behind> {
+    let began = Instant::now();
+    loop {
+        let error = match timeout(LOOK, replication::written_by(&writer.endpoint())).await {
+            Ok(Ok(written)) => return Ok(written),
+            Ok(Err(error)) => with_causes(&error),
+            Err(_) => format!("no answer within {LOOK:?}"),
+        };
+        if began.elapsed() > patience {
+            let what = format!("where {}'s log ends could not be asked: {error}", writer.name());
+            return Err(Behind { what, bytes: None, why: Why::Unknown });
         }
         sleep(POLL).await;
     }

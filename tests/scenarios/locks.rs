@@ -133,12 +133,38 @@ fn assert_up(run: &Run, step: &str, kind: &str) {
     assert_eq!(windows(run, step, kind), [], "{step}: {kind}s\n{}", run.told());
 }
 
+/// How often it is measured, where this machine had no time for the harness.
+const ATTEMPTS: usize = 3;
+
+/// Half of what a figure may be off by: a run whose own timers were that late has measured the machine.
+const LATE_MS: f64 = 25.0;
+
+/// A run in whose plan the harness was never late, by its own account; else the last.
+fn measured(scenario: &Path, lab: &str) -> Run {
+    let run = || rehearse_showing_values(scenario, lab);
+    (1..ATTEMPTS).fold(run(), |last, _| if late_ms(&last) > LATE_MS { run() } else { last })
+}
+
+/// How late the harness was while the plan ran.
+fn late_ms(run: &Run) -> f64 {
+    let log = run.file("events.jsonl");
+    let events: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let at = |name: &str| {
+        let found = events.iter().find(|event| event["event"] == name && event["phase"] == "plan");
+        found.map_or(f64::MAX, |event| ms(&event["at_ms"]))
+    };
+    // Each tells of the second before it.
+    let plan = at("phase-started")..=at("phase-ended") + 1000.0;
+    let told = events.iter().filter(|event| event["event"] == "harness-lag" && plan.contains(&ms(&event["at_ms"])));
+    told.map(|event| ms(&event["max_ms"])).fold(0.0, f64::max)
+}
+
 fn each_lab(probes: &str, steps: &[String], judge: impl Fn(&Run)) {
     for lab in LABS.into_iter().filter(|lab| has(lab)) {
         let _machine = alone();
         let folder = tempfile::tempdir().expect("a temporary folder");
         write_scenario(folder.path(), probes, steps);
-        let run = rehearse_showing_values(&folder.path().join("scenario.toml"), lab);
+        let run = measured(&folder.path().join("scenario.toml"), lab);
         run.assert_exit(0);
         judge(&run);
     }

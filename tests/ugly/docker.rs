@@ -59,19 +59,25 @@ pub fn kill(container: &str) {
     ask(async |docker| docker.kill_container(container, None).await).expect("it is killed");
 }
 
-/// Runs a shell's script in a container to its end.
-pub fn shell(container: &str, script: &str) {
+/// Runs a shell's script in a container to its end; what it wrote.
+pub fn shell(container: &str, script: &str) -> String {
     ask(async |docker| {
-        let cmd = Some(vec!["sh", "-c", script]);
-        let created = docker.create_exec(container, CreateExecOptions { cmd, ..CreateExecOptions::default() }).await?;
+        let (cmd, attach_stdout) = (Some(vec!["sh", "-c", script]), Some(true));
+        let options = CreateExecOptions { cmd, attach_stdout, ..CreateExecOptions::default() };
+        let created = docker.create_exec(container, options).await?;
+        let mut said = String::new();
         match docker.start_exec(&created.id, None::<StartExecOptions>).await? {
             // Where it ends the container, the stream may end with an error.
-            StartExecResults::Attached { mut output, .. } => while let Some(Ok(_)) = output.next().await {},
+            StartExecResults::Attached { mut output, .. } => {
+                while let Some(Ok(piece)) = output.next().await {
+                    said += &piece.to_string();
+                }
+            }
             StartExecResults::Detached => {}
         }
-        Ok(())
+        Ok(said)
     })
-    .expect("the script is run");
+    .expect("the script is run")
 }
 
 /// For cleaning up: it may be gone.

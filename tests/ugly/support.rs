@@ -281,14 +281,14 @@ impl Room {
     #[track_caller]
     pub fn wait_for_leash(&self) {
         let began = Instant::now();
-        let container = loop {
-            if let Some(container) = self.containers().pop().filter(|container| docker::runs(container)) {
-                break container;
-            }
-            assert!(began.elapsed() < RUN_DEADLINE, "no container");
-            std::thread::sleep(Duration::from_millis(5));
+        let held = || {
+            let container = self.containers().pop().filter(|container| docker::runs(container));
+            container.is_some_and(|container| docker::shell(&container, "ls /tmp").contains("leash-"))
         };
-        docker::shell(&container, "until ls /tmp/leash-* >/dev/null 2>&1; do sleep 0.01; done");
+        while !held() {
+            assert!(began.elapsed() < RUN_DEADLINE, "no container that is held");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn label(&self) -> Option<String> {

@@ -14,6 +14,8 @@ use crate::event::{SqlError, with_causes};
 pub const CONNECTION_FAILURE: &str = "08006";
 /// SQLSTATE of a lock not had within `lock_timeout`, or with `NOWAIT`.
 pub const LOCK_NOT_AVAILABLE: &str = "55P03";
+/// SQLSTATE of a statement that ended because others waited for its locks and it for theirs.
+pub const DEADLOCK_DETECTED: &str = "40P01";
 /// SQLSTATE of a statement that was cancelled, by request or by `statement_timeout`.
 pub const QUERY_CANCELED: &str = "57014";
 

@@ -82,10 +82,10 @@ pub async fn begin(
         for (name, value) in SETTINGS {
             recording.alter(&connection, name, Some(value)).await?;
         }
-        recording.write_mark(&connection, "begin").await
+        recording.write_mark(&connection, "begin", now_ms).await
     };
     match begun.await {
-        Ok(()) => Ok(Recording { begin_ms: now_ms(), ..recording }),
+        Ok(begin_ms) => Ok(Recording { begin_ms, ..recording }),
         Err(error) => {
             recording.put_back(&connection).await?;
             Err(error)
@@ -107,7 +107,7 @@ impl Recording {
     ) -> Result<Recovered, RecoverError> {
         let connection = open(&self.superuser).await?;
         self.put_back(&connection).await?;
-        self.write_mark(&connection, "end").await?;
+        self.write_mark(&connection, "end", &|| 0.0).await?;
         let mut log = tempfile::tempfile().map_err(RecoverError::NotKept)?;
         self.copy_log(&connection, &mut log, deadline).await?;
         log.rewind().map_err(RecoverError::NotKept)?;
@@ -142,12 +142,21 @@ impl Recording {
             .map_err(|source| RecoverError::Database { what: "set what the role logs", source })
     }
 
-    /// A statement that the server logs at its end: all that ended before it stands before it.
-    async fn write_mark(&self, connection: &Connection, which: &str) -> Result<(), RecoverError> {
+    /// A statement that the server logs at its end: all that ended before it stands before it. When that was, by the run's clock: the
+    /// middle of its round trip.
+    async fn write_mark(
+        &self,
+        connection: &Connection,
+        which: &str,
+        now_ms: &(dyn Fn() -> f64 + Sync),
+    ) -> Result<f64, RecoverError> {
         let failed = |source| RecoverError::Database { what: "write a mark to the server's log", source };
         connection.client.batch_execute("SET log_min_duration_statement = 0").await.map_err(failed)?;
+        let sent_ms = now_ms();
         connection.client.batch_execute(&format!("SELECT '{}'", self.marked(which))).await.map_err(failed)?;
-        connection.client.batch_execute("RESET log_min_duration_statement").await.map_err(failed)
+        let marked_ms = f64::midpoint(sent_ms, now_ms());
+        connection.client.batch_execute("RESET log_min_duration_statement").await.map_err(failed)?;
+        Ok(marked_ms)
     }
 
     /// Copies the log from where it stood at the beginning to the end mark, over every file that it was rotated to.

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::blot;
 use super::describe::{self, Kind};
-use super::error::{LOCK_NOT_AVAILABLE, ServerMessage};
+use super::error::{DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, ServerMessage};
 use super::exchange::{Limits, ResultSet};
 use super::psql::{Next, Script, ScriptProblem, ScriptStatement};
 use super::session::{Outcome, ReleaseSession, SessionError};
@@ -193,11 +193,10 @@ impl Runner<'_> {
         result.map_err(|error| self.stopped(error))
     }
 
-    /// Only what a lock timeout ended, and what leaves nothing behind: a build that was cut off leaves an invalid index.
+    /// Only what ended for want of a lock, and what leaves nothing behind: a build that was cut off leaves an invalid index.
     fn may_retry(&self, outcome: &Outcome, kind: Kind, attempts: u32) -> bool {
         let Some(retry) = &self.options.retry else { return false };
-        let timed_out = outcome.error.as_ref().is_some_and(|error| error.code == LOCK_NOT_AVAILABLE);
-        timed_out
+        outcome.error.as_ref().is_some_and(|error| is_for_want_of_a_lock(&error.code))
             && attempts < retry.times
             && !matches!(kind, Kind::Build | Kind::Maintain | Kind::Copy | Kind::Routine | Kind::Unknown)
             && !self.block.cannot_replay
@@ -220,7 +219,7 @@ impl Runner<'_> {
             self.pause(retry.pause).await?;
             match self.replay().await? {
                 None => return Ok(()),
-                Some(error) if error.code == LOCK_NOT_AVAILABLE && *attempts < retry.times => {}
+                Some(error) if is_for_want_of_a_lock(&error.code) && *attempts < retry.times => {}
                 Some(error) => {
                     let error = error.to_sql_error_of(&self.shown(statement), self.options.show_values);
                     let record = self.record(statement, Outcome::default(), *attempts, Some(error.clone()));
@@ -314,6 +313,11 @@ impl Runner<'_> {
             other => ScriptError::Harness(other),
         }
     }
+}
+
+/// Whether the same may have it when it is tried again.
+fn is_for_want_of_a_lock(code: &str) -> bool {
+    [LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED].contains(&code)
 }
 
 /// What psql keeps of the last query for the script to ask.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::finding;
-use crate::event::{Operation, Owner, Phase, StepRole};
+use crate::event::{Operation, Owner, Phase, Session, StepRole};
 use crate::finding::{Code, Finding};
 use crate::outcome::downtime::{self, Judged, Regime, Side, during, is_connection_error, regimes};
 use crate::outcome::facts::{Facts, StepRun, WaitFacts, WindowFacts};
@@ -306,7 +306,9 @@ fn waited(facts: &Facts<'_>, regime: &Regime<'_, '_>) -> Vec<Finding> {
     let mut relations: BTreeMap<&str, Vec<(&WaitFacts<'_>, f64)>> = BTreeMap::new();
     for wait in facts.waits.iter().filter(|wait| wait.started_ms >= began) {
         let relation = wait.relation.unwrap_or("a lock on no table");
-        if matches!(wait.waiter.owner, Owner::Server { .. }) || facts.retired(relation) {
+        let is_probe = |session: &Session| matches!(session.owner, Owner::Probe { .. });
+        let among_users = is_probe(wait.waiter) && !wait.blockers.is_empty() && wait.blockers.iter().all(is_probe);
+        if among_users || matches!(wait.waiter.owner, Owner::Server { .. }) || facts.retired(relation) {
             continue;
         }
         let end_ms = wait.elapsed_ms.map_or(facts.end_ms, |elapsed| wait.started_ms + elapsed);

@@ -189,6 +189,19 @@ fn refused_operations() {
     // The probe's own timeouts are lateness.
     one(INSERT, |down| down.error = Some(sql_error("57014", "canceling statement due to statement timeout")), &[]);
     one(INSERT, |down| down.error = Some(sql_error("55P03", "canceling statement due to lock timeout")), &[]);
+    // And whom a deadlock hits is chance.
+    one(INSERT, |down| down.error = Some(sql_error("40P01", "deadlock detected")), &[]);
+}
+
+#[test]
+fn users_in_each_other_s_way_are_nobody_s_downtime() {
+    let mut log = Log::new(second);
+    log.down(INSERT, 2000.0, 2000.0, |down| {
+        down.blocked_by = vec![session(Owner::Probe { probe: UPDATE })];
+    });
+    let outcome = Outcome::from_records(&log.ended());
+    assert_eq!(outcome.probes[INSERT as usize].downtime[0].because, Because::Unexplained);
+    assert_eq!(outcome.outcome, Verdict::Passed);
 }
 
 #[test]

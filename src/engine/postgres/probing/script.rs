@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
+use rand::seq::index;
 use rand::{RngExt, SeedableRng};
 
 use super::follow::made_since;
@@ -206,7 +207,8 @@ impl Script {
     ) -> Result<Option<Duration>, Failure> {
         let to_blame = second.is_none() && !self.is_a_collision(&failure, row);
         let mut refused: Vec<usize> = if to_blame { vec![row] } else { Vec::new() };
-        let others: Vec<usize> = (0..OTHER_ROWS).map(|_| self.pick(stage).0).collect();
+        let drawn = index::sample(&mut self.rng, self.rows.len(), OTHER_ROWS.min(self.rows.len()));
+        let others: Vec<usize> = drawn.into_iter().map(|nth| self.rows[nth]).collect();
         for row in second.into_iter().chain([row]).chain(others) {
             if refused.contains(&row) {
                 continue;
@@ -229,6 +231,10 @@ impl Script {
                 }
                 Err(_) => return Err(failure),
             }
+        }
+        // The next operation need not try them again.
+        if self.rows.iter().any(|row| !refused.contains(row)) {
+            self.rows.retain(|each| !refused.contains(each));
         }
         Err(failure)
     }

@@ -2,15 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::Severity;
+use tokio_postgres::{NoTls, SimpleQueryMessage};
 
 use crate::engine::endpoint::Endpoint;
 use crate::engine::postgres::connect::{Connection, config, connect};
 use crate::engine::postgres::error::{QUERY_CANCELED, connection_failure, sql_error};
 use crate::event::SqlError;
 
-/// How much longer than the server's own timeout an answer is waited for, before the session is given up as lost.
+/// How much longer than the server's own timeout an answer is waited for, before the operation is cancelled; and after that, before the
+/// session is given up as lost.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// An operation that did not succeed.
@@ -47,7 +48,7 @@ impl Session {
         match tokio::time::timeout(timeout + GRACE, Session::connect(endpoint, timeout)).await {
             Ok(Ok(session)) => Ok(session),
             Ok(Err(error)) => Err(Failure { error: sql_error(&error, false), kind: FailureKind::Lost }),
-            Err(_) => Err(no_answer(timeout)),
+            Err(_) => Err(no_answer(timeout + GRACE)),
         }
     }
 
@@ -90,11 +91,19 @@ impl Session {
     /// What the server said of the first statement that failed; [`FailureKind::Lost`] also when no answer came long after the timeout.
     pub async fn send(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, Failure> {
         let sent = Instant::now();
-        let answer = tokio::time::timeout(self.timeout + GRACE, self.connection.client.simple_query(sql)).await;
+        let mut query = std::pin::pin!(self.connection.client.simple_query(sql));
+        let mut answer = tokio::time::timeout(self.timeout + GRACE, &mut query).await;
+        if answer.is_err() {
+            // The server's timeout is each statement's, and together they may take longer.
+            let cancel = self.connection.client.cancel_token();
+            let asked = tokio::time::timeout(GRACE, cancel.cancel_query(NoTls)).await;
+            tracing::debug!(?asked, "a probe's operation is cancelled");
+            answer = tokio::time::timeout(GRACE, &mut query).await;
+        }
         let error = match answer {
             Ok(Ok(messages)) => return Ok(rows(messages)),
             Ok(Err(error)) => error,
-            Err(_) => return Err(no_answer(self.timeout)),
+            Err(_) => return Err(no_answer(sent.elapsed())),
         };
         let kind = match error.as_db_error() {
             None => FailureKind::Lost,
@@ -138,7 +147,7 @@ fn rows(messages: Vec<SimpleQueryMessage>) -> Vec<Vec<Option<String>>> {
         .collect()
 }
 
-fn no_answer(timeout: Duration) -> Failure {
-    let message = format!("no answer within {} ms", (timeout + GRACE).as_millis());
+fn no_answer(within: Duration) -> Failure {
+    let message = format!("no answer within {} ms", within.as_millis());
     Failure { error: connection_failure(message), kind: FailureKind::Lost }
 }
