@@ -256,6 +256,15 @@ fn latency() {
     check(&mut plan(&[(100, 2.0), (5, 900.0)]), &["latency-exceeded"]);
     let mut log = Log::new(|scenario| scenario.limits.p99 = Some(Duration::from_millis(200)));
     check(log.at(900.0, summary(INSERT, Phase::Control, None, &[(100, 900.0)])), &[]);
+    // One late answer after the plan is chance, and most of them are what it left.
+    let after = |latencies: &[(u64, f64)]| {
+        let mut log = plan(&[(1000, 2.0)]);
+        log.at(4600.0, summary(INSERT, Phase::After, None, latencies));
+        log
+    };
+    check(&mut after(&[(40, 2.0), (10, 900.0)]), &[]);
+    let found = only(&mut after(&[(40, 250.0)]), Code::LatencyExceeded);
+    assert!(found.condition.starts_with("after the plan, the median on orders was above"), "{}", found.condition);
 }
 
 #[test]
