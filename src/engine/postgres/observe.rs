@@ -38,52 +38,64 @@ SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL
 pub struct Observer {
     endpoint: Endpoint,
     deadline: Duration,
-    connection: Option<Connection>,
+    open: Option<Open>,
+}
+
+struct Open {
+    connection: Connection,
+    /// [`LOG_POSITION`], which is asked after each statement while its transaction holds its locks: in one round trip.
+    log_position: tokio_postgres::Statement,
+}
+
+/// What is asked.
+#[derive(Clone, Copy)]
+enum Question<'a> {
+    Sql(&'a str, &'a [&'a (dyn ToSql + Sync)]),
+    LogPosition,
 }
 
 impl Observer {
     /// `endpoint` should be a superuser's, in the release's own database.
     pub fn new(endpoint: &Endpoint, deadline: Duration) -> Observer {
-        Observer { endpoint: endpoint.clone(), deadline, connection: None }
+        Observer { endpoint: endpoint.clone(), deadline, open: None }
     }
 
-    async fn query(
-        &mut self,
-        sql: &str,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, tokio_postgres::Error> {
-        let was_open = self.connection.is_some();
-        match self.query_once(sql, parameters).await {
+    async fn ask(&mut self, question: Question<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let was_open = self.open.is_some();
+        match self.ask_once(question).await {
             // A release may end everybody else's session.
             Err(error)
                 if was_open
                     && (error.is_closed()
                         || error.as_db_error().is_some_and(|e| e.code().code().starts_with("57P"))) =>
             {
-                self.connection = None;
-                self.query_once(sql, parameters).await
+                self.open = None;
+                self.ask_once(question).await
             }
             result => result,
         }
     }
 
-    async fn query_once(
-        &mut self,
-        sql: &str,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, tokio_postgres::Error> {
-        if self.connection.is_none() {
-            let connection = connect(&self.endpoint, self.deadline).await?;
-            connection.client.batch_execute(QUERY_LIMITS).await?;
-            self.connection = Some(connection);
+    async fn ask_once(&mut self, question: Question<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let open = match self.open.take() {
+            Some(open) => open,
+            None => {
+                let connection = connect(&self.endpoint, self.deadline).await?;
+                connection.client.batch_execute(QUERY_LIMITS).await?;
+                let log_position = connection.client.prepare(LOG_POSITION).await?;
+                Open { connection, log_position }
+            }
+        };
+        let Open { connection, log_position } = self.open.insert(open);
+        match question {
+            Question::Sql(sql, parameters) => connection.client.query(sql, parameters).await,
+            Question::LogPosition => connection.client.query(&*log_position, &[]).await,
         }
-        let connection = self.connection.as_ref().expect("it was just made");
-        connection.client.query(sql, parameters).await
     }
 
     /// All relations as committed, by oid.
     pub async fn relations(&mut self) -> Result<HashMap<u32, Relation>, tokio_postgres::Error> {
-        let rows = self.query(RELATIONS, &[]).await?;
+        let rows = self.ask(Question::Sql(RELATIONS, &[])).await?;
         Ok(rows
             .iter()
             .map(|row| {
@@ -102,13 +114,13 @@ impl Observer {
 
     /// Locks on relations that the session of that process holds now: oid and mode as `pg_locks` names it.
     pub async fn locks(&mut self, pid: i32) -> Result<Vec<(u32, String)>, tokio_postgres::Error> {
-        let rows = self.query(LOCKS, &[&pid]).await?;
+        let rows = self.ask(Question::Sql(LOCKS, &[&pid])).await?;
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
     /// Bytes of log written since the server was made; none on a standby.
     pub async fn log_position(&mut self) -> Result<Option<i64>, tokio_postgres::Error> {
-        let rows = self.query(LOG_POSITION, &[]).await?;
+        let rows = self.ask(Question::LogPosition).await?;
         Ok(rows.first().and_then(|row| row.get(0)))
     }
 

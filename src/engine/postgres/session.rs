@@ -25,6 +25,8 @@ const APPLICATION: &str = "psql";
 /// Answers of a check beyond this many rows are refused.
 const MOST_ROWS: usize = 10_000;
 const POLL: Duration = Duration::from_millis(50);
+/// Within which nobody else writes anything worth counting to the log, and where it ended need not be asked again.
+const MOMENT: Duration = Duration::from_millis(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
@@ -100,6 +102,8 @@ pub struct ReleaseSession {
     relations_stale: bool,
     counters_stale: bool,
     lock_timeout: bool,
+    /// Where the log ended after the last statement, and when that was.
+    position: Option<(Instant, i64)>,
     endpoint: Endpoint,
 }
 
@@ -128,6 +132,7 @@ impl ReleaseSession {
             relations_stale: true,
             counters_stale: true,
             lock_timeout: false,
+            position: None,
             endpoint: release.clone(),
         };
         session.refresh_relations().await.map_err(SessionError::Observe)?;
@@ -263,7 +268,11 @@ impl ReleaseSession {
         let in_transaction = self.status != TransactionStatus::Idle && kind != Kind::Begin;
         self.prepare(kind, limits).await?;
         let weighed = !matches!(kind, Kind::Begin | Kind::Session | Kind::RollbackTo);
-        let log_before = if weighed { self.log_position().await } else { None };
+        let log_before = match self.position.take().filter(|(asked, _)| asked.elapsed() < MOMENT) {
+            Some((_, position)) if weighed => Some(position),
+            _ if weighed => self.log_position().await,
+            _ => None,
+        };
         let pipelined = kind.can_be_followed() && statement.closed && self.status != TransactionStatus::Failed;
         let mut outcome = if pipelined {
             self.execute_followed(statement, kind, limits, notice).await?
@@ -272,6 +281,7 @@ impl ReleaseSession {
         };
         if let (Some(before), Some(after)) = (log_before, if weighed { self.log_position().await } else { None }) {
             outcome.wal_bytes = u64::try_from(after - before).ok();
+            self.position = Some((Instant::now(), after));
         }
         outcome.in_transaction = in_transaction;
         Ok(outcome)
