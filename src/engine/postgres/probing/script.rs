@@ -209,7 +209,8 @@ impl Script {
         let mut refused: Vec<usize> = if to_blame { vec![row] } else { Vec::new() };
         let drawn = index::sample(&mut self.rng, self.rows.len(), OTHER_ROWS.min(self.rows.len()));
         let others: Vec<usize> = drawn.into_iter().map(|nth| self.rows[nth]).collect();
-        for row in second.into_iter().chain([row]).chain(others) {
+        // Again those whose new value had bad luck, where there are few.
+        for row in second.into_iter().chain([row]).chain(others.into_iter().cycle().take(OTHER_ROWS)) {
             if refused.contains(&row) {
                 continue;
             }
@@ -229,7 +230,8 @@ impl Script {
                     self.insist(&other, (row, None), stage);
                     return Err(other);
                 }
-                Err(_) => return Err(failure),
+                // What stands in the way of every row says more than what one of them held: a release may have come in between.
+                Err(other) => return Err(other),
             }
         }
         // The next operation need not try them again.
