@@ -77,9 +77,9 @@ codes! {
         "users wait or see errors for this long, longer still where production has more rows",
         "take a weaker lock, hold it for less work, or ask for it with a lock timeout and retries";
     LatencyExceeded, "latency-exceeded", Error,
-        "the 99th percentile of the probes' latency was above the limit, or after the plan the median",
-        "users see slow answers while the plan runs, or from then on",
-        "do less at once: smaller batches, with pauses; after the plan, look for a lost index, or a new trigger or policy";
+        "the 99th percentile of the probes' latency was above the limit",
+        "users see slow answers while the plan runs",
+        "do less at once: smaller batches, with pauses";
     LockWaitExceeded, "lock-wait-exceeded", Error,
         "a session waited for a lock for longer than the limit allows",
         "whatever comes behind the waiting session waits as well",

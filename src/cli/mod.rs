@@ -80,8 +80,8 @@ async fn dispatch(cli: &Cli) -> i32 {
     shown.unwrap_or_else(|error| show::error(&error, &terminal))
 }
 
-/// At `debug` these write whole requests, with passwords and row values in them.
-const TALKATIVE: [&str; 2] = ["bollard=info", "tokio_postgres=info"];
+/// These write what passwords and row values are in: whole requests, and at `info` what the server remarks.
+const TALKATIVE: [&str; 2] = ["bollard=warn", "tokio_postgres=warn"];
 
 /// `RUST_LOG` or `-v` say how much; to standard error.
 fn start_tracing(verbose: u8) {

@@ -1,4 +1,5 @@
-//! Programs that this one starts: each begins with the usual signals, and ends with this program, however that ends.
+//! Programs that this one starts: each begins with the usual signals and, unless it is to be kept, ends with this program, however that
+//! ends.
 
 use std::io;
 use std::os::unix::process::CommandExt;

@@ -219,7 +219,7 @@ fn comparison(facts: &Facts<'_>) -> Vec<NotRehearsed> {
 pub fn stalls(judged: &[Judged<'_, '_>]) -> Vec<String> {
     let mut notes = Vec::new();
     for (because, tail) in [
-        (Because::Unexplained, "had no cause that was seen on the server, and count for nothing"),
+        (Because::Unexplained, "had no cause that is the release's, and count for nothing"),
         (Because::Harness, "came while the harness itself was late, and count for nothing"),
     ] {
         let lengths: Vec<f64> = judged

@@ -331,7 +331,7 @@ pub enum Because {
     Statement,
     /// The server was restarted on purpose.
     Restart,
-    /// Late without a cause seen on the server: does not count.
+    /// Late without a cause that is the release's: none was seen on the server, or other probes alone. Does not count.
     Unexplained,
     /// The same, while the harness itself was late: does not count.
     Harness,
@@ -358,7 +358,7 @@ impl Because {
             Because::Lock => "waited for a lock",
             Because::Statement => "stopped by the statement's lock",
             Because::Restart => "restart",
-            Because::Unexplained => "no cause seen on the server; does not count",
+            Because::Unexplained => "no cause that is the release's; does not count",
             Because::Harness => "the harness itself was late; does not count",
             Because::BeforePlan => "before the plan; does not count",
             Because::Retired => "table retired on purpose; does not count",

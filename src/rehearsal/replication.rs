@@ -264,8 +264,8 @@ impl Behind {
 /// # Errors
 /// The deadline passed, it came to a standstill or its server ended; or the writer could not be asked.
 pub(super) async fn caught_up(writer: &Node, replica: &Node, deadline: Option<Duration>) -> Result<(), Behind> {
-    let began = Instant::now();
     let written = written_by(writer, deadline.unwrap_or(STANDSTILL)).await?;
+    let began = Instant::now();
     // When it last went on, or at least received something to go on with.
     let (mut replayed, mut alive) = (0, began);
     let mut pulse = None;

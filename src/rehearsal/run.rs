@@ -35,7 +35,7 @@ const RESTORE: Duration = Duration::from_secs(24 * 3600);
 /// Samples of each table's differing rows, where values were asked for.
 const SAMPLES: usize = 5;
 
-/// Of a replica's log that tells why it came to a standstill.
+/// Of a server's log that tells why it ended, or came to a standstill.
 const LOG_LINES: usize = 20;
 
 /// Within which it is known whether the whole server has gone with a connection.

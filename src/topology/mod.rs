@@ -18,7 +18,7 @@ use crate::lab::lease::LeasedNode;
 use crate::lab::{self, Lab, LabError, LabKind};
 use crate::scenario::{self, EngineKind, Scenario};
 
-pub use self::node::{Disk, Ended, Kept, Node};
+pub use self::node::{Disk, Kept, Node};
 pub use crate::engine::postgres::server::Trouble;
 pub use crate::lab::Base;
 pub use crate::settings::LabChoice;

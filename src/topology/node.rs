@@ -21,8 +21,6 @@ use crate::scenario;
 
 /// How often a node is looked at for whether its server still runs.
 const WATCH_EVERY: Duration = Duration::from_millis(200);
-/// Log lines that come with the news that it does not.
-const LOG_LINES: usize = 20;
 /// Of lines that are looked through for what befell the server: while it recovers, each attempt to connect is one.
 const TROUBLE_LINES: usize = 2000;
 /// With less than this, nothing of a server's can be written any more, its log neither.
@@ -58,15 +56,6 @@ pub struct Kept {
     pub copy_elapsed: Duration,
     /// With the server's stop and start.
     pub elapsed: Duration,
-}
-
-/// A server's end that nobody asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ended {
-    /// "signal: 9 (SIGKILL)".
-    pub how: String,
-    /// The last lines of its log.
-    pub log: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -260,13 +249,7 @@ impl Node {
         text.map_err(|source| self.failed(source.into()))
     }
 
-    /// Resolves when the server ended without being asked to.
-    pub async fn ended(&self) -> Ended {
-        let how = self.exited().await;
-        Ended { how, log: self.server.log_tail(LOG_LINES).await }
-    }
-
-    /// As [`Node::ended`], and at once: how it ended, and nothing of its log.
+    /// Resolves when the server ended without being asked to, at once: how it ended, "signal: 9 (SIGKILL)".
     pub async fn exited(&self) -> String {
         let mut tick = tokio::time::interval(WATCH_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

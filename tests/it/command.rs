@@ -129,7 +129,9 @@ async fn cancelled(line: &str) -> String {
 
 /// The first lines, once there are any.
 async fn line_of(output: &Path) -> String {
+    let until = Instant::now() + Duration::from_secs(60);
     loop {
+        assert!(Instant::now() < until, "it said nothing");
         if let Some(text) = std::fs::read_to_string(output).ok().filter(|text| text.ends_with('\n')) {
             return text.trim().to_owned();
         }
@@ -141,6 +143,8 @@ async fn line_of(output: &Path) -> String {
 async fn cancelling_ends_the_whole_group_even_one_that_ignores_sigterm() {
     gone(&cancelled("sleep 1000 & echo $!; wait").await).await;
     gone(&cancelled("trap '' TERM; echo $$; while :; do sleep 0.1; done").await).await;
+    // It makes a group of its own.
+    gone(&cancelled("exec timeout 1000 sh -c 'echo $$; exec sleep 1000'").await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -159,3 +159,27 @@ fn published(room: &Room) -> Vec<String> {
     let container = room.containers().pop().expect("a container");
     docker::published(&container)
 }
+
+/// What a trigger remarks to every probe holds a row's values.
+#[test]
+fn what_the_server_remarks_to_probes_is_nowhere() {
+    if !has("native") {
+        return;
+    }
+    let room = Room::new();
+    let remarks = "CREATE FUNCTION remark() RETURNS trigger LANGUAGE plpgsql AS
+            $$BEGIN RAISE NOTICE 'remarked on %', NEW; RETURN NEW; END$$;
+        CREATE TRIGGER remark BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION remark()";
+    room.scenario(&format!(
+        "[[setup]]\nsql = \"\"\"{remarks}\"\"\"\n[[step]]\nname = \"one\"\nsql = \"ALTER TABLE orders ADD COLUMN a int\"\n"
+    ));
+    let ended = room.rehearse("native");
+    ended.exits(0);
+    let report = ended.report();
+    let inserts = report["probes"].as_array().expect("probes").iter().find(|probe| probe["name"] == "orders insert");
+    assert_eq!(inserts.map(|probe| probe["dropped"].is_null()), Some(true), "nobody inserted: {report}");
+    for (path, text) in room.texts() {
+        assert!(!text.contains("remarked on ("), "a remark is in {}", path.display());
+    }
+    room.assert_clean();
+}

@@ -20,7 +20,7 @@ const NOTE_PID: &str = "echo $$ >\"$0\" && exec \"$@\"";
 /// Waits for a program to begin, for a minute at most, and kills it with its children.
 const KILL_GROUP: &str = r#"
 for _ in $(seq 600); do
-    [ -s "$0" ] && exec kill -KILL -- "-$(cat "$0")"
+    [ -s "$0" ] && { kill -s KILL -- "-$(cat "$0")"; exit; }
     sleep 0.1
 done
 "#;

@@ -238,7 +238,7 @@ fn culprit<'f, 'a>(facts: &'f Facts<'a>, window: &WindowFacts<'_>) -> (String, O
 /// A probe above the limit.
 struct Slow {
     operation: Operation,
-    latency_ms: f64,
+    p99_ms: f64,
     times: u64,
     evidence: Vec<u64>,
 }
@@ -247,25 +247,9 @@ struct Slow {
 fn slow(facts: &Facts<'_>, regime: &Regime<'_, '_>) -> Vec<Finding> {
     let Some(limit) = regime.limits.p99 else { return Vec::new() };
     let limit_ms = limit.as_secs_f64() * 1e3;
-    let mut found = slower(facts, regime, limit_ms, Phase::Plan, 99.0, "the 99th percentile");
-    if regime.own.is_none() {
-        // What the last statement left slow. There are too few operations for more than half of them to be chance.
-        found.extend(slower(facts, regime, limit_ms, Phase::After, 50.0, "after the plan, the median"));
-    }
-    found
-}
-
-fn slower(
-    facts: &Facts<'_>,
-    regime: &Regime<'_, '_>,
-    limit_ms: f64,
-    phase: Phase,
-    percentile: f64,
-    what: &str,
-) -> Vec<Finding> {
     let mut probes: BTreeMap<u32, (Latencies, Vec<u64>)> = BTreeMap::new();
     for (seq, summary) in &facts.summaries {
-        if summary.phase != phase || !governed(facts, regime, summary.step) {
+        if summary.phase != Phase::Plan || !governed(facts, regime, summary.step) {
             continue;
         }
         // A histogram that cannot be read is noted once, where the outcome is put together.
@@ -277,11 +261,11 @@ fn slower(
     let mut groups: BTreeMap<(&str, ProbeKind), Vec<Slow>> = BTreeMap::new();
     for (id, (latencies, seqs)) in probes {
         let Some(probe) = facts.probes.get(&id) else { continue };
-        let latency_ms = latencies.percentile_ms(percentile);
-        if latency_ms > limit_ms && !probe.spec.table.as_deref().is_some_and(|table| facts.retired(table)) {
+        let p99_ms = latencies.percentile_ms(99.0);
+        if p99_ms > limit_ms && !probe.spec.table.as_deref().is_some_and(|table| facts.retired(table)) {
             let about = probe.spec.table.as_deref().map_or(probe.spec.name.as_str(), bare);
             let times = latencies.count();
-            let slow = Slow { operation: probe.spec.operation, latency_ms, times, evidence: seqs };
+            let slow = Slow { operation: probe.spec.operation, p99_ms, times, evidence: seqs };
             groups.entry((about, probe.spec.kind)).or_default().push(slow);
         }
     }
@@ -290,11 +274,14 @@ fn slower(
             .iter()
             .map(|slow| {
                 let times = count(slow.times, "operation");
-                format!("{} {} of {times}", slow.operation.name(), duration(slow.latency_ms))
+                format!("{} {} of {times}", slow.operation.name(), duration(slow.p99_ms))
             })
             .collect();
-        let condition =
-            format!("{what} on {about} was above the limit of {}: {}", duration(limit_ms), list(&operations, 4));
+        let condition = format!(
+            "the 99th percentile on {about} was above the limit of {}: {}",
+            duration(limit_ms),
+            list(&operations, 4)
+        );
         let found =
             finding(Code::LatencyExceeded, condition).resting_on(slow.into_iter().flat_map(|slow| slow.evidence));
         match regime.own {

@@ -150,10 +150,7 @@ fn an_unexplained_stall_is_no_downtime() {
     assert_eq!(verdict(&mut stall(0.0)), (Verdict::Passed, 0));
     assert_eq!(verdict(&mut stall(1500.0)), (Verdict::Inconclusive, 3));
     let notes = Outcome::from_records(&stall(0.0).ended()).notes;
-    assert_eq!(
-        notes,
-        ["1 stall of probes, up to 2 s, had no cause that was seen on the server, and count for nothing"]
-    );
+    assert_eq!(notes, ["1 stall of probes, up to 2 s, had no cause that is the release's, and count for nothing"]);
     // A stall that breaks no limit changes nothing.
     let mut log = Log::new(second);
     log.down(INSERT, 2000.0, 300.0, |down| down.harness_lag_ms = 250.0);
@@ -256,15 +253,6 @@ fn latency() {
     check(&mut plan(&[(100, 2.0), (5, 900.0)]), &["latency-exceeded"]);
     let mut log = Log::new(|scenario| scenario.limits.p99 = Some(Duration::from_millis(200)));
     check(log.at(900.0, summary(INSERT, Phase::Control, None, &[(100, 900.0)])), &[]);
-    // One late answer after the plan is chance, and most of them are what it left.
-    let after = |latencies: &[(u64, f64)]| {
-        let mut log = plan(&[(1000, 2.0)]);
-        log.at(4600.0, summary(INSERT, Phase::After, None, latencies));
-        log
-    };
-    check(&mut after(&[(40, 2.0), (10, 900.0)]), &[]);
-    let found = only(&mut after(&[(40, 250.0)]), Code::LatencyExceeded);
-    assert!(found.condition.starts_with("after the plan, the median on orders was above"), "{}", found.condition);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use rustix::io::Errno;
 use rustix::process::Signal;
 use tokio::net::unix::pipe;
 use tokio_util::sync::CancellationToken;
@@ -47,10 +48,10 @@ impl CommandError {
     pub fn is_the_machines(&self) -> bool {
         match self {
             CommandError::NotKept { .. } => true,
-            // What is no program, or may not be run, is the plan's own choice.
+            // No room for another process or file. What is no program, or may not be run, is the plan's own choice.
             CommandError::NotRun { source, .. } => {
-                source.kind() != io::ErrorKind::PermissionDenied
-                    && source.raw_os_error() != Some(rustix::io::Errno::NOEXEC.raw_os_error())
+                let scarce = [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+                source.raw_os_error().is_some_and(|error| scarce.contains(&error))
             }
             CommandError::NoVariable { .. } | CommandError::NoFolder(_) | CommandError::NoProgram { .. } => false,
         }

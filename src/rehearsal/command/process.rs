@@ -19,6 +19,7 @@ const GUARD: &str = "trap '' HUP INT QUIT TERM; read -r _; kill -KILL 0";
 /// A process that runs, or has ended and was not reaped: until then its group's number is its own.
 pub struct Running {
     group: Pid,
+    child: Pid,
     exited: oneshot::Receiver<()>,
     has_exited: bool,
     /// Dropped to let the thread reap it.
@@ -45,9 +46,16 @@ pub async fn start(mut command: Command) -> io::Result<Running> {
         let (tell_exited, exited) = oneshot::channel();
         let (tell_status, status) = oneshot::channel();
         let (release, released) = mpsc::channel::<()>();
-        let group = Pid::from_child(&guard);
+        let (group, pid) = (Pid::from_child(&guard), Pid::from_child(&child));
         // If nobody waits for it any more, dropping it ends the group.
-        drop(tell_started.send(Ok(Running { group, exited, has_exited: false, release: Some(release), status })));
+        drop(tell_started.send(Ok(Running {
+            group,
+            child: pid,
+            exited,
+            has_exited: false,
+            release: Some(release),
+            status,
+        })));
         wait_without_reaping(&child);
         // Both are for whoever still waits.
         let _ = tell_exited.send(());
@@ -75,7 +83,7 @@ fn start_guarded(command: &mut Command) -> io::Result<(Child, Child)> {
     }
 }
 
-/// Both fail where it was ended with its group already.
+/// Where it was ended with its group already, this reaps it.
 fn end(guard: &mut Child) {
     let _ = guard.kill();
     let _ = guard.wait();
@@ -98,10 +106,13 @@ impl Running {
         }
     }
 
-    /// To the whole group.
+    /// To the whole group; and to the group that the process has made itself, as `timeout` does, where it has.
     pub fn signal(&self, signal: Signal) {
-        if let Err(error) = rustix::process::kill_process_group(self.group, signal) {
-            tracing::debug!(%error, "no such group any more");
+        let own = rustix::process::getpgid(Some(self.child)).is_ok_and(|group| group == self.child);
+        for group in [Some(self.group), own.then_some(self.child)].into_iter().flatten() {
+            if let Err(error) = rustix::process::kill_process_group(group, signal) {
+                tracing::debug!(%error, "no such group any more");
+            }
         }
     }
 

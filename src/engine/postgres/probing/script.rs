@@ -148,7 +148,7 @@ impl Script {
         sql.finish()
     }
 
-    /// Does the operation once. A row that is refused for what it holds (its parent is gone, say) is not used again if another is taken.
+    /// Does the operation once. A row that is refused for what it holds (its parent is gone, say) is not used again while there are others.
     /// Returns how long the server was at it, before the plan.
     ///
     /// # Errors
@@ -197,7 +197,7 @@ impl Script {
         }
     }
 
-    /// The rows that were refused one by one, then others, until one is taken; then those that were not are used no more.
+    /// The rows that were refused one by one, then others, until one is taken. Those that were not are used no more, while there are others.
     async fn try_others(
         &mut self,
         session: &Session,
