@@ -487,7 +487,7 @@ async fn a_partition_that_a_plan_takes_away_is_not_missed() {
         CREATE TABLE events (id bigserial, day date NOT NULL, what text, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);
         CREATE TABLE old PARTITION OF events FOR VALUES FROM ('2023-01-01') TO ('2024-01-01');
         CREATE TABLE new PARTITION OF events FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');
-        INSERT INTO events (day) SELECT date '2023-11-01' + n FROM generate_series(0, 300) n;
+        INSERT INTO events (day) SELECT date '2023-07-01' + n FROM generate_series(0, 300) n;
         GRANT ALL ON events TO probes_app;
         GRANT USAGE ON SEQUENCE events_id_seq TO probes_app";
     schema(&superuser, events).await;

@@ -1,6 +1,11 @@
 //! Wrong files and flags: exit 2 with the place and what to do, before any server starts.
 
+use std::time::Duration;
+
 use crate::support::{Ended, Room, SCENARIO, each};
+
+/// Longer than reading files takes on a busy machine, and far shorter than starting a server and probing it.
+const AT_ONCE: Duration = Duration::from_secs(4);
 
 fn head(version: &str, from: &str) -> String {
     format!(
@@ -14,6 +19,7 @@ const STEP: &str = "[[step]]\nname = \"one\"\nsql = \"SELECT 1\"\n";
 #[track_caller]
 fn refused(room: &Room, ended: &Ended, says: &[&str]) {
     ended.exits(2).says(says);
+    assert!(ended.elapsed < AT_ONCE, "it took {:?} to see what a look at the files tells", ended.elapsed);
     assert_eq!(ended.stdout, "", "errors go to standard error");
     assert!(!ended.out.exists(), "there is no run, so there is no folder of one");
     room.assert_clean();
