@@ -6,8 +6,9 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{Error, with_causes};
+use crate::engine::postgres::installation;
 use crate::engine::postgres::psql::ScriptProblem;
-use crate::engine::postgres::{installation, server};
+use crate::engine::server;
 use crate::lab::{self, LabKind};
 use crate::lint;
 use crate::rehearsal::run::offer;
@@ -91,7 +92,7 @@ pub async fn run(path: &Path, choice: LabChoice) -> Result<Checked, Error> {
         Ok(Snapshot::NotHere(why)) => not_checked.push(why),
         Err(error) => problems.push(Problem::of_snapshot(&error)),
     }
-    let lab = match lab::choose(choice, &server::software(scenario.version())).await {
+    let lab = match lab::choose(choice, &server::software(scenario.topology.engine, scenario.version())).await {
         Ok(kind) => Some(kind),
         Err(error) => {
             problems.push(Problem { what: with_causes(&error), hint: error.hint(), ..Problem::default() });
@@ -197,7 +198,8 @@ async fn extensions(
     let mut names: Vec<&str> = wanted.iter().map(|extension| extension.name.as_str()).collect();
     names.dedup();
     let left = |why: &str| Ok(Some(format!("extensions ({}), {why}", names.join(", "))));
-    let Some(programs) = lab::programs(kind, &server::software(scenario.version())).await else {
+    let Some(programs) = lab::programs(kind, &server::software(scenario.topology.engine, scenario.version())).await
+    else {
         return left("which lie in the container's image");
     };
     match installation::lacking(&programs, &wanted).await {

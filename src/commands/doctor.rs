@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::with_causes;
-use crate::engine::postgres::{client_programs, server};
+use crate::engine::postgres::client_programs;
+use crate::engine::server;
 use crate::engine::software::Software;
 use crate::lab::survey::{Engine, Found, Ground};
 use crate::lab::{self, LabError};
@@ -124,7 +125,7 @@ pub struct ProgramFile {
 /// Looks at this machine.
 pub async fn run() -> Diagnosis {
     let wanted: Vec<Software> =
-        EngineKind::Postgres.versions().iter().map(|version| server::software(version)).collect();
+        EngineKind::Postgres.versions().iter().map(|version| server::software(EngineKind::Postgres, version)).collect();
     let survey = lab::survey(&wanted).await;
     let docker = Part::of(survey.docker, |Engine { socket, version }| DockerEngine { socket, version });
     let servers = wanted.iter().zip(survey.servers).map(|(software, found)| of_server(software, found, &docker));
@@ -161,7 +162,7 @@ fn of_server(software: &Software, found: Found, docker: &Part<DockerEngine>) -> 
         }),
     };
     Server {
-        engine: software.engine,
+        engine: software.engine.name(),
         version: software.version.clone(),
         docker: image,
         native: Part::of(found.native, |found| Installed { release: found.release, programs: found.programs }),

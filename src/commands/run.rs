@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Error, check, signals, with_causes};
 use crate::engine::postgres::psql::ScriptProblem;
-use crate::engine::postgres::server;
+use crate::engine::server;
 use crate::event::log::LogWriter;
 use crate::event::{Event, FORMAT, Recorded};
 use crate::lab::lease::Base;
@@ -89,7 +89,8 @@ pub(super) async fn prepare(scenario: &Path, lab: LabChoice) -> Result<Prepared,
     let read = lint::read(&scenario);
     wrong_scripts(&read.problems)?;
     wrong_environment(&scenario)?;
-    let lab = lab::choose(lab, &server::software(scenario.version())).await.map_err(no_lab)?;
+    let software = server::software(scenario.topology.engine, scenario.version());
+    let lab = lab::choose(lab, &software).await.map_err(no_lab)?;
     let snapshot = check::snapshot(&scenario, &CancellationToken::new()).await;
     let snapshot = snapshot.map(check::Snapshot::into_prepared).map_err(|error| {
         let (what, hint) = (with_causes(&error), error.hint());

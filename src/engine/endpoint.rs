@@ -2,9 +2,12 @@
 
 use std::fmt;
 
+use crate::scenario::EngineKind;
+
 /// One database of one server, and a login there. The password never shows in `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
+    pub engine: EngineKind,
     pub host: String,
     pub port: u16,
     pub database: String,
@@ -34,11 +37,12 @@ impl Endpoint {
 
     /// `postgresql://user:password@host:port/database`, every part percent-encoded. Holds the password: for a child's environment,
     /// never for a log.
-    pub fn url(&self, scheme: &str) -> String {
+    pub fn url(&self) -> String {
         use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
         let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         format!(
-            "{scheme}://{}:{}@{}:{}/{}",
+            "{}://{}:{}@{}:{}/{}",
+            self.engine.scheme(),
             encode(&self.user),
             encode(&self.password),
             self.host,

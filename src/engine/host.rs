@@ -47,9 +47,9 @@ pub struct ExecOutput {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopMode {
-    /// Disconnect everybody, write a checkpoint, end. SIGINT on Postgres.
+    /// Disconnect everybody, write everything, end.
     Fast,
-    /// End at once without a checkpoint. SIGQUIT on Postgres.
+    /// End at once; the next start recovers.
     Immediate,
 }
 

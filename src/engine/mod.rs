@@ -1,7 +1,10 @@
 //! What Postgres, MySQL and MariaDB are: their server command lines, sessions, catalogs, locks. The only user of database drivers.
 
+pub use crate::scenario::EngineKind;
+
 pub mod child;
 pub mod endpoint;
 pub mod host;
 pub mod postgres;
+pub mod server;
 pub mod software;

@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::engine::host::StopMode;
+use crate::scenario::EngineKind;
+
 /// A server of one engine and version, as something to be found.
 #[derive(Debug, Clone)]
 pub struct Software {
-    /// "postgres".
-    pub engine: &'static str,
+    pub engine: EngineKind,
     /// As the scenario asks for it: "15", or "15.8" where nothing else will do.
     pub version: String,
     /// The server's program, which also tells its version: "postgres".
@@ -15,6 +17,7 @@ pub struct Software {
     pub places: &'static [Place],
     /// The account that packages make for the server.
     pub user: &'static str,
+    pub signals: StopSignals,
     /// Port inside a container.
     pub port: u16,
     /// Images with the server in them, the most wanted first.
@@ -27,6 +30,46 @@ pub struct Software {
     pub install: String,
     /// The version in what `SERVER --version` writes.
     pub parse_version: fn(&str) -> Option<String>,
+}
+
+/// How a server is told to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StopSignals {
+    /// Disconnect everybody, write everything.
+    pub fast: StopSignal,
+    /// End at once; the next start recovers.
+    pub immediate: StopSignal,
+    /// What the kernel sends when this program is killed: the surest that leaves nothing behind.
+    pub death: StopSignal,
+}
+
+impl StopSignals {
+    pub fn of(self, mode: StopMode) -> StopSignal {
+        match mode {
+            StopMode::Fast => self.fast,
+            StopMode::Immediate => self.immediate,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopSignal {
+    Int,
+    Quit,
+    Term,
+    Kill,
+}
+
+impl StopSignal {
+    /// As `kill -s` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            StopSignal::Int => "INT",
+            StopSignal::Quit => "QUIT",
+            StopSignal::Term => "TERM",
+            StopSignal::Kill => "KILL",
+        }
+    }
 }
 
 impl Software {

@@ -14,6 +14,7 @@ use rustix::fs::Access;
 use serde::{Deserialize, Serialize};
 
 use super::{LabError, LabKind};
+use crate::engine::EngineKind;
 
 /// The environment variable that names the base folder.
 pub const VARIABLE: &str = "REHEARSAL_LAB_DIR";
@@ -245,6 +246,8 @@ pub struct LeaseData {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeasedNode {
     pub name: String,
+    #[serde(default = "postgres")]
+    pub engine: EngineKind,
     pub host: String,
     pub port: u16,
     pub user: String,
@@ -256,8 +259,14 @@ impl LeasedNode {
     pub fn url(&self) -> String {
         let encode =
             |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
-        format!("postgresql://{}@{}:{}/{}", encode(&self.user), self.host, self.port, encode(&self.database))
+        let (scheme, user, database) = (self.engine.scheme(), encode(&self.user), encode(&self.database));
+        format!("{scheme}://{user}@{}:{}/{database}", self.host, self.port)
     }
+}
+
+/// A lease that names no engine is of the time when there was one.
+fn postgres() -> EngineKind {
+    EngineKind::Postgres
 }
 
 /// A lease held.

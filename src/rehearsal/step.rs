@@ -325,7 +325,7 @@ impl Runner<'_> {
             match field {
                 NodeField::Host => endpoint.host,
                 NodeField::Port => endpoint.port.to_string(),
-                NodeField::Url => endpoint.url("postgresql"),
+                NodeField::Url => endpoint.url(),
             }
         })
     }

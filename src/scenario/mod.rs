@@ -74,6 +74,14 @@ impl EngineKind {
         }
     }
 
+    /// Of its servers' URLs, as their clients know it.
+    pub fn scheme(self) -> &'static str {
+        match self {
+            EngineKind::Postgres => "postgresql",
+            EngineKind::Mysql | EngineKind::Mariadb => "mysql",
+        }
+    }
+
     /// The versions that the tool knows, oldest first.
     pub fn versions(self) -> &'static [&'static str] {
         match self {

@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::host::StopMode;
 use crate::engine::postgres::connect::DriverError;
-use crate::engine::postgres::server::{self, ServerError};
+use crate::engine::server::{self, ServerError};
 use crate::lab::lease::LeasedNode;
 use crate::lab::{self, Lab, LabError, LabKind};
 use crate::scenario::{self, EngineKind, Scenario};
 
 pub use self::node::{Disk, Kept, Node};
-pub use crate::engine::postgres::server::Trouble;
+pub use crate::engine::server::Trouble;
 pub use crate::lab::Base;
 pub use crate::settings::LabChoice;
 
@@ -106,13 +106,13 @@ impl Topology {
     /// [`TopologyError`]; each is about this machine or its lab, none about the release.
     pub async fn start(request: &TopologyRequest<'_>, cancel: &CancellationToken) -> Result<Topology, TopologyError> {
         only_supported(request.scenario)?;
-        let version = request.scenario.version();
+        let software = server::software(request.scenario.topology.engine, request.scenario.version());
         let base = request.base;
         let chosen = async {
             for left in lab::reap(base).await? {
                 tracing::info!(run = left.run, what = left.what, "cleared away what a killed run left");
             }
-            Ok(lab::choose(request.lab, &server::software(version)).await?)
+            Ok(lab::choose(request.lab, &software).await?)
         };
         let kind = tokio::select! {
             kind = chosen => kind,
@@ -222,6 +222,7 @@ impl Topology {
             nodes.push((
                 LeasedNode {
                     name: node.name().to_owned(),
+                    engine: endpoint.engine,
                     host: endpoint.host.clone(),
                     port: endpoint.port,
                     user: endpoint.user.clone(),
@@ -238,9 +239,13 @@ impl Topology {
 
     async fn start_nodes(&mut self, scenario: &Scenario) -> Result<(), TopologyError> {
         let lab = self.lab.handle();
+        let engine = scenario.topology.engine;
         let hosts = scenario.topology.nodes.iter().map(|node| {
             let lab = &lab;
-            async move { Ok::<_, TopologyError>((node, lab.host(&node.name, &server::software(&node.version)).await?)) }
+            async move {
+                let software = server::software(engine, &node.version);
+                Ok::<_, TopologyError>((node, lab.host(&node.name, &software).await?))
+            }
         });
         let mut waiting = try_join_all(hosts).await?;
         while !waiting.is_empty() {
@@ -249,7 +254,7 @@ impl Topology {
                 waiting.into_iter().partition(|(node, _)| upstream_of(node).is_none_or(|upstream| upstream.is_some()));
             let launches = ready.into_iter().map(|(node, host)| {
                 let (database, upstream) = (&scenario.snapshot.database, upstream_of(node).flatten());
-                Node::launch(lab.clone(), host, node, upstream, database, &self.logs)
+                Node::launch(lab.clone(), host, engine, node, upstream, database, &self.logs)
             });
             let started: Vec<Node> = futures::stream::iter(launches).buffered(AT_ONCE).try_collect().await?;
             self.nodes.extend(started);

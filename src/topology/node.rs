@@ -12,12 +12,11 @@ use rand::distr::{Alphanumeric, SampleString};
 use super::TopologyError;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::host::{Exec, Host, StopMode};
-use crate::engine::postgres::server::{self, Running, Server, ServerError, Trouble, Wanted};
-use crate::engine::postgres::server_log::own::OwnLines;
+use crate::engine::server::{self, OwnLines, Running, Server, ServerError, Trouble, Wanted};
 use crate::engine::software::Software;
 use crate::event::CloneKind;
 use crate::lab::{Copied, CopyKind, LabHandle, LabHost};
-use crate::scenario;
+use crate::scenario::{self, EngineKind};
 
 /// How often a node is looked at for whether its server still runs.
 const WATCH_EVERY: Duration = Duration::from_millis(200);
@@ -33,7 +32,7 @@ pub struct Node {
     software: Software,
     lab: LabHandle,
     host: Arc<dyn LabHost>,
-    server: Server,
+    server: Box<dyn Server>,
     running: Mutex<Running>,
     /// The password of every login that this program uses, but the superuser's.
     login_password: String,
@@ -71,16 +70,19 @@ impl Node {
     pub(super) async fn launch(
         lab: LabHandle,
         host: Arc<dyn LabHost>,
+        engine: EngineKind,
         node: &scenario::Node,
         upstream: Option<&Node>,
         database: &str,
         logs: &Path,
     ) -> Result<Node, TopologyError> {
-        let software = server::software(&node.version);
+        let software = server::software(engine, &node.version);
         let wanted = Wanted { settings: node.settings.clone(), database: database.to_owned() };
         let made = match upstream {
-            None => Server::init(as_host(&host), wanted).await,
-            Some(upstream) => Server::replicate(as_host(&host), wanted, &node.name, &upstream.server).await,
+            None => server::init(engine, as_host(&host), wanted).await,
+            Some(upstream) => {
+                server::replicate(engine, as_host(&host), wanted, &node.name, upstream.server.as_ref()).await
+            }
         };
         let server = made.map_err(|source| failed(&node.name, source))?;
         let started = async {
@@ -94,7 +96,7 @@ impl Node {
                 Ok(Node { replicates: upstream.map(|upstream| upstream.name.clone()), ..started })
             }
             Err(source) => {
-                collect_logs(&node.name, host.as_ref(), &server, logs).await?;
+                collect_logs(&node.name, host.as_ref(), server.as_ref(), logs).await?;
                 Err(failed(&node.name, source))
             }
         }
@@ -129,11 +131,12 @@ impl Node {
     /// # Errors
     /// There is no such role, or it may not log in.
     pub async fn endpoint_as(&self, role: &str) -> Result<Endpoint, TopologyError> {
-        if role == server::SUPERUSER {
-            return Ok(self.endpoint());
+        let superuser = self.endpoint();
+        if role == superuser.user {
+            return Ok(superuser);
         }
         let mut logins = self.logins.lock().await;
-        let endpoint = self.endpoint().as_user(role, &self.login_password);
+        let endpoint = superuser.as_user(role, &self.login_password);
         if !logins.contains(role) {
             let set = server::set_password(&self.endpoint(), role, &self.login_password).await;
             set.map_err(|source| self.failed(source))?;
@@ -215,7 +218,8 @@ impl Node {
         let name = format!("{}-before", self.name);
         let host = self.lab.host_from(&name, &self.software, &copied).await?;
         let (wanted, password) = (self.server.wanted().clone(), self.server.password().to_owned());
-        let server = Server::on_existing(as_host(&host), wanted, password).map_err(|source| failed(&name, source))?;
+        let server = server::on_existing(self.software.engine, as_host(&host), wanted, password);
+        let server = server.map_err(|source| failed(&name, source))?;
         let running = server.start().await.map_err(|source| failed(&name, source))?;
         Ok(Node::on(self.lab.clone(), &name, self.software.clone(), host, server, running))
     }
@@ -223,30 +227,6 @@ impl Node {
     /// The last lines of the server's log.
     pub async fn log_tail(&self, lines: usize) -> Vec<String> {
         self.server.log_tail(lines).await
-    }
-
-    /// The server's CSV log on the host, one file that only grows.
-    pub fn csv_log(&self) -> String {
-        self.server.csv_log_file()
-    }
-
-    /// Where the CSV log ends now: a marker for [`Node::csv_log_from`].
-    ///
-    /// # Errors
-    /// The host cannot be asked.
-    pub async fn csv_log_end(&self) -> Result<u64, TopologyError> {
-        let size = self.host.size(&self.server.csv_log_file()).await;
-        size.map_err(|source| self.failed(source.into()))
-    }
-
-    /// The CSV log from a marker on. The server writes it from a process of its own: the last lines may be a moment late, and the
-    /// very last one cut short.
-    ///
-    /// # Errors
-    /// The host cannot be asked.
-    pub async fn csv_log_from(&self, marker: u64) -> Result<Vec<u8>, TopologyError> {
-        let text = self.host.read_from(&self.server.csv_log_file(), marker).await;
-        text.map_err(|source| self.failed(source.into()))
     }
 
     /// Resolves when the server ended without being asked to, at once: how it ended, "signal: 9 (SIGKILL)".
@@ -329,7 +309,7 @@ impl Node {
     }
 
     pub(super) async fn collect_logs(&self, to: &Path) -> Result<(), TopologyError> {
-        collect_logs(&self.name, self.host.as_ref(), &self.server, to).await
+        collect_logs(&self.name, self.host.as_ref(), self.server.as_ref(), to).await
     }
 
     fn on(
@@ -337,7 +317,7 @@ impl Node {
         name: &str,
         software: Software,
         host: Arc<dyn LabHost>,
-        server: Server,
+        server: Box<dyn Server>,
         running: Running,
     ) -> Node {
         Node {
@@ -378,15 +358,15 @@ impl Node {
     }
 }
 
-async fn collect_logs(node: &str, host: &dyn LabHost, server: &Server, to: &Path) -> Result<(), TopologyError> {
+async fn collect_logs(node: &str, host: &dyn LabHost, server: &dyn Server, to: &Path) -> Result<(), TopologyError> {
     let unwritable = |source| TopologyError::Unwritable { path: to.to_owned(), source };
     tokio::fs::create_dir_all(to).await.map_err(unwritable)?;
     let (file, whole) = (server.log_file(), to.join(format!("{node}.log.whole")));
     match host.fetch(&file, &whole).await {
         Ok(()) => {
             let own = to.join(format!("{node}.log"));
-            let from = whole.clone();
-            let copied = tokio::task::spawn_blocking(move || copy_own_lines(&from, &own)).await;
+            let (from, lines) = (whole.clone(), server.own_lines());
+            let copied = tokio::task::spawn_blocking(move || copy_own_lines(lines, &from, &own)).await;
             copied.map_err(std::io::Error::other).and_then(|copied| copied).map_err(unwritable)?;
         }
         // A server that never came up has no log yet; what it said is in the error.
@@ -397,8 +377,7 @@ async fn collect_logs(node: &str, host: &dyn LabHost, server: &Server, to: &Path
 }
 
 /// What sessions said holds row values, and stays on the host.
-fn copy_own_lines(from: &Path, to: &Path) -> std::io::Result<()> {
-    let mut own = OwnLines::default();
+fn copy_own_lines(mut own: Box<dyn OwnLines>, from: &Path, to: &Path) -> std::io::Result<()> {
     let mut to = std::io::BufWriter::new(std::fs::File::create(to)?);
     for line in std::io::BufReader::new(std::fs::File::open(from)?).split(b'\n') {
         let line = line?;

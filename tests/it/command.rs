@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rehearsal::engine::EngineKind;
 use rehearsal::engine::endpoint::Endpoint;
 use rehearsal::engine::postgres::connect::connect;
 use rehearsal::engine::postgres::recover;
@@ -20,6 +21,7 @@ fn shell(line: &str, dir: &Path) -> Command {
 
 fn nowhere() -> Endpoint {
     Endpoint {
+        engine: EngineKind::Postgres,
         host: "127.0.0.1".into(),
         port: 1,
         database: "shop".into(),

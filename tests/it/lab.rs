@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use rehearsal::engine::endpoint::Endpoint;
 use rehearsal::engine::host::{Exec, Host, StopMode};
 use rehearsal::engine::postgres::connect::connect;
-use rehearsal::engine::postgres::server::{Server, Wanted, software};
+use rehearsal::engine::postgres::server::{Server, software};
+use rehearsal::engine::server::{Server as _, Wanted};
 use rehearsal::lab::{self, Base, Lab, LabError, LabKind, LabState};
 use rehearsal::scenario::{self, EngineKind, Scenario, Snapshot, SnapshotSource};
 use rehearsal::settings::LabChoice;
@@ -193,10 +194,11 @@ async fn a_server_starts_restarts_and_is_kept_in_both_labs() {
         assert_eq!(value(&node.endpoint(), "SELECT a::text FROM t").await, "2");
         assert!(matches!(node.start_before().await, Err(TopologyError::NothingKept { .. })));
 
-        let marker = node.csv_log_end().await.expect("a position");
+        let csv_log = format!("{}/log/postgres.csv", node.host().folder());
+        let end = node.host().size(&csv_log).await.expect("a position");
         run(&node.endpoint(), "DO $$ BEGIN RAISE LOG 'for the csv log'; END $$").await;
         wait_until("the log line", async || {
-            let text = node.csv_log_from(marker).await.expect("read");
+            let text = node.host().read_from(&csv_log, end).await.expect("read");
             String::from_utf8_lossy(&text).contains("for the csv log")
         })
         .await;

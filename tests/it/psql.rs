@@ -114,16 +114,14 @@ pub async fn release(
 
 fn psql(at: &Endpoint) -> tokio::process::Command {
     let mut command = tokio::process::Command::new(server::programs().expect("the server is there").join("psql"));
-    command
-        .args(["-X", "-v", "ON_ERROR_STOP=1", "-q", "-At"])
-        .arg(at.url("postgresql") + "?sslmode=disable&gssencmode=disable");
+    command.args(["-X", "-v", "ON_ERROR_STOP=1", "-q", "-At"]).arg(at.url() + "?sslmode=disable&gssencmode=disable");
     command.env_clear().env("PATH", "/usr/bin:/bin").env("LANG", "C.UTF-8").kill_on_drop(true).stdin(Stdio::null());
     command
 }
 
 async fn dump(at: &Endpoint) -> String {
     let mut command = tokio::process::Command::new(server::programs().expect("the server is there").join("pg_dump"));
-    let output = command.arg(at.url("postgresql")).output().await.expect("pg_dump runs");
+    let output = command.arg(at.url()).output().await.expect("pg_dump runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).expect("it is UTF-8");
     text.lines().filter(|line| !line.contains("restrict ")).collect::<Vec<_>>().join("\n")

@@ -22,7 +22,7 @@ const VERSIONED: [(&str, &str); 5] = [
 /// What libpq and most frameworks read: `PG…` and `DATABASE_URL`. Holds the password.
 pub fn environment(endpoint: &Endpoint) -> Vec<(&'static str, String)> {
     vec![
-        ("DATABASE_URL", endpoint.url("postgresql")),
+        ("DATABASE_URL", endpoint.url()),
         ("PGHOST", endpoint.host.clone()),
         ("PGPORT", endpoint.port.to_string()),
         ("PGUSER", endpoint.user.clone()),

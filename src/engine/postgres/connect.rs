@@ -119,11 +119,13 @@ mod tests {
     use std::error::Error;
 
     use super::*;
+    use crate::engine::EngineKind;
 
     #[tokio::test]
     async fn an_open_port_that_says_nothing_is_given_up() {
         let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let endpoint = Endpoint {
+            engine: EngineKind::Postgres,
             host: "127.0.0.1".into(),
             port: silent.local_addr().expect("bound").port(),
             database: "shop".into(),

@@ -6,19 +6,22 @@ mod trouble;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use async_trait::async_trait;
 
 use crate::engine::endpoint::Endpoint;
 use crate::engine::host::{Exec, Host, HostError, StopMode};
 use crate::engine::postgres::connect::connect;
 use crate::engine::postgres::names::quote;
 use crate::engine::postgres::server_log::own::{self, OwnLines};
-use crate::engine::software::{Place, Software};
-use crate::event::with_causes;
+use crate::engine::server::coming_up::{ATTEMPT_DEADLINE, ComingUp, come_up};
+use crate::engine::server::{self, OwnLines as _, Running, Server as _, ServerError, Trouble, Wanted};
+use crate::engine::software::{Place, Software, StopSignal, StopSignals};
+use crate::scenario::EngineKind;
 
 pub use extensions::require_extensions;
 use replica::Upstream;
-pub use trouble::Trouble;
 use trouble::{is_disk_full, trouble};
 
 /// The superuser of every server that is made here.
@@ -28,19 +31,11 @@ pub const SUPERUSER: &str = "postgres";
 const APPLICATION: &str = "rehearsal";
 
 const INITDB_DEADLINE: Duration = Duration::from_secs(120);
-const READY_DEADLINE: Duration = Duration::from_secs(60);
 /// A checkpoint of a large restore on a slow disk takes its time.
 const FAST_STOP_DEADLINE: Duration = Duration::from_secs(300);
 const IMMEDIATE_STOP_DEADLINE: Duration = Duration::from_secs(30);
 /// Of a few statements that touch catalogs only.
 const CATALOG_DEADLINE: Duration = Duration::from_secs(60);
-/// Of one attempt to connect while the server comes up.
-const ATTEMPT_DEADLINE: Duration = Duration::from_secs(5);
-const POLL: Duration = Duration::from_millis(15);
-/// Times that a port is found taken before it is said.
-const PORTS_MAX: usize = 5;
-/// Lines of the server's log that an error carries.
-const LOG_LINES: usize = 20;
 /// What a server says where another's processes are at its shared memory still.
 const STILL_ENDING: &str = "pre-existing shared memory block";
 
@@ -79,85 +74,17 @@ const PLACES: &[Place] = &[
 /// Versions of which `cargo xtask images` builds an image.
 const BUILT: &[&str] = &["13", "15", "17", "18"];
 
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    #[error("setting {name} is this tool's own")]
-    Reserved { name: String },
-    #[error("initdb failed: {}", .log.last().map_or("it wrote nothing", String::as_str))]
-    Initdb { log: Vec<String> },
-    #[error("pg_basebackup failed: {}", .log.last().map_or("it wrote nothing", String::as_str))]
-    BaseBackup { log: Vec<String> },
-    #[error("the server ended while it was starting: {how}")]
-    DiedStarting { how: String, log: Vec<String> },
-    #[error("the server answered no query within {deadline:?}; last seen: {last}")]
-    NotReady { deadline: Duration, last: String, log: Vec<String> },
-    #[error("could not {what}")]
-    Sql {
-        what: String,
-        #[source]
-        source: tokio_postgres::Error,
-    },
-    #[error("could not {what} within {deadline:?}")]
-    Deadline { what: String, deadline: Duration },
-    #[error("role {role} is not there, or may not log in")]
-    NoLogin { role: String },
-    #[error("the server has no extension {name}{}", .version.as_ref().map(|v| format!(" {v}")).unwrap_or_default())]
-    NoExtension { name: String, version: Option<String>, hint: String },
-    #[error(transparent)]
-    Host(#[from] HostError),
-}
-
-impl ServerError {
-    /// The server's last log lines, where they tell more.
-    pub fn log(&self) -> &[String] {
-        match self {
-            ServerError::Initdb { log }
-            | ServerError::BaseBackup { log }
-            | ServerError::DiedStarting { log, .. }
-            | ServerError::NotReady { log, .. } => log,
-            _ => &[],
-        }
-    }
-
-    /// The server's own no, to a role or to its settings: whoever changed those brought it about.
-    pub fn is_refusal(&self) -> bool {
-        match self {
-            // A signal comes from elsewhere.
-            ServerError::DiedStarting { how, .. } => how.starts_with("exit status"),
-            ServerError::NoLogin { .. } => true,
-            _ => false,
-        }
-    }
-
-    /// What to do about it, where there is something.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            ServerError::Reserved { name } => Some(format!("leave {name} out of the node's settings")),
-            ServerError::NoExtension { hint, .. } | ServerError::Host(HostError::NoProgram { hint, .. }) => {
-                Some(hint.clone())
-            }
-            ServerError::NoLogin { role } => {
-                Some(format!("give the snapshot's roles, or CREATE ROLE {role} LOGIN in [[setup]]"))
-            }
-            ServerError::DiedStarting { log, .. } if log.iter().any(|line| line.contains("parameter")) => {
-                Some("mend the node's settings".to_owned())
-            }
-            ServerError::DiedStarting { .. } => Some("its last log lines say why".to_owned()),
-            ServerError::Host(HostError::DiskFull { .. }) => Some("free some space".to_owned()),
-            _ => None,
-        }
-    }
-}
-
 /// What a lab must find to run Postgres `version`: "15", or "15.8" to have that release and no other.
 pub fn software(version: &str) -> Software {
     let series = version.split('.').next().unwrap_or(version);
     Software {
-        engine: "postgres",
+        engine: EngineKind::Postgres,
         version: version.to_owned(),
         server: "postgres",
         places: PLACES,
         user: "postgres",
+        // Of shutdowns: "fast" and "immediate".
+        signals: StopSignals { fast: StopSignal::Int, immediate: StopSignal::Quit, death: StopSignal::Quit },
         port: 5432,
         images: vec![format!("rehearsal/postgres:{version}"), format!("postgres:{version}")],
         pull: format!("postgres:{version}"),
@@ -165,15 +92,6 @@ pub fn software(version: &str) -> Software {
         install: format!("install the server, on Debian the package postgresql-{series}"),
         parse_version,
     }
-}
-
-/// How one server is to be.
-#[derive(Debug, Clone)]
-pub struct Wanted {
-    /// The node's own settings, for the command line.
-    pub settings: BTreeMap<String, String>,
-    /// Made when it is not there.
-    pub database: String,
 }
 
 /// One server on its host. Not a process: it can be stopped and started.
@@ -210,89 +128,6 @@ impl Server {
         }
     }
 
-    /// Starts it; it has answered a query when this returns, and its database is there.
-    ///
-    /// # Errors
-    /// With its last log lines: it ended, or did not answer in time.
-    pub async fn start(&self) -> Result<Running, ServerError> {
-        let program = self.host.program("postgres").await?;
-        let (began, mut ports) = (Instant::now(), 1);
-        loop {
-            self.host.start_server(&Exec::new(&program).args(self.arguments().await?)).await?;
-            match self.wait_until_ready().await {
-                // A replica's comes from where it replicates.
-                Ok(running) if self.upstream.is_some() => return Ok(running),
-                Ok(running) => {
-                    self.make_database().await?;
-                    return Ok(running);
-                }
-                // Processes of the one before, which was killed, have yet to notice.
-                Err(ServerError::DiedStarting { log, .. })
-                    if began.elapsed() < READY_DEADLINE && log.iter().any(|line| line.contains(STILL_ENDING)) =>
-                {
-                    tokio::time::sleep(POLL).await;
-                }
-                // Somebody else took the port between its choice and now.
-                Err(ServerError::DiedStarting { .. }) if ports < PORTS_MAX && self.host.move_port() => ports += 1,
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Disconnects everybody, writes a checkpoint, ends.
-    ///
-    /// # Errors
-    /// It did not end in time and was killed.
-    pub async fn stop(&self, mode: StopMode) -> Result<(), ServerError> {
-        let deadline = match mode {
-            StopMode::Fast => FAST_STOP_DEADLINE,
-            StopMode::Immediate => IMMEDIATE_STOP_DEADLINE,
-        };
-        Ok(self.host.stop_server(mode, deadline).await?)
-    }
-
-    pub fn password(&self) -> &str {
-        &self.password
-    }
-
-    pub fn wanted(&self) -> &Wanted {
-        &self.wanted
-    }
-
-    /// The folder with the cluster, on the host.
-    pub fn data(&self) -> String {
-        data(self.host.as_ref())
-    }
-
-    /// The log for people, on the host.
-    pub fn log_file(&self) -> String {
-        format!("{}/log/postgres.log", self.host.folder())
-    }
-
-    /// The same log as CSV (chapter "Error Reporting and Logging" of the manual), never rotated: a position stays valid.
-    pub fn csv_log_file(&self) -> String {
-        format!("{}/log/postgres.csv", self.host.folder())
-    }
-
-    /// The last lines of what the server said of itself; what it said to sessions may hold row values, and is left out.
-    pub async fn log_tail(&self, lines: usize) -> Vec<String> {
-        let [output, log] = self.tails(lines).await;
-        own(lines, [output, log].concat())
-    }
-
-    /// As [`Server::log_tail`], of a server that ended while it was starting: it had not come to its log again, and its output is what
-    /// it said last.
-    async fn log_tail_of_start(&self, lines: usize) -> Vec<String> {
-        let [output, log] = self.tails(lines).await;
-        own(lines, [log, output].concat())
-    }
-
-    /// The last trouble that the server's log speaks of, in as many of its last lines.
-    pub async fn trouble(&self, lines: usize) -> Option<Trouble> {
-        let tail = self.tails(lines).await.concat();
-        trouble(&tail[tail.len().saturating_sub(lines)..])
-    }
-
     /// Of what it wrote to its output before it had a log, and of its log.
     async fn tails(&self, lines: usize) -> [Vec<String>; 2] {
         let mut tails = [self.host.log_tail(lines).await, Vec::new()];
@@ -305,19 +140,6 @@ impl Server {
             tail.retain(|line| !is_about_log_itself(line));
         }
         tails
-    }
-
-    /// The server's maintenance database, as superuser.
-    async fn endpoint(&self) -> Result<Endpoint, ServerError> {
-        let (host, port) = self.host.address().await?;
-        Ok(Endpoint {
-            host,
-            port,
-            database: "postgres".to_owned(),
-            user: SUPERUSER.to_owned(),
-            password: self.password.clone(),
-            application: APPLICATION.to_owned(),
-        })
     }
 
     async fn initdb(&self) -> Result<(), ServerError> {
@@ -348,7 +170,7 @@ impl Server {
         if is_disk_full(&output.stderr) {
             return Err(HostError::DiskFull { at: self.data() }.into());
         }
-        Err(ServerError::Initdb { log: output.stderr.lines().map(str::to_owned).collect() })
+        Err(ServerError::NotMade { program: "initdb", log: output.stderr.lines().map(str::to_owned).collect() })
     }
 
     async fn write_hba(&self) -> Result<(), ServerError> {
@@ -392,49 +214,6 @@ impl Server {
         Ok(arguments)
     }
 
-    async fn wait_until_ready(&self) -> Result<Running, ServerError> {
-        let began = Instant::now();
-        let endpoint = self.endpoint().await?;
-        loop {
-            let last = tokio::select! {
-                // Whoever has taken the port may accept a connection and never say anything.
-                attempt = tokio::time::timeout(ATTEMPT_DEADLINE, ask(&endpoint)) => match attempt {
-                    Ok(Ok((version, relaxed))) => {
-                        let endpoint = endpoint.in_database(&self.wanted.database);
-                        return Ok(Running { version, relaxed, endpoint });
-                    }
-                    Ok(Err(error)) => with_causes(&error),
-                    Err(_) => "an open port and no answer".to_owned(),
-                },
-                how = self.exit() => {
-                    let log = self.log_tail_of_start(LOG_LINES).await;
-                    if log.iter().any(|line| is_disk_full(line)) {
-                        return Err(HostError::DiskFull { at: self.data() }.into());
-                    }
-                    return Err(ServerError::DiedStarting { how, log });
-                }
-            };
-            if began.elapsed() > READY_DEADLINE {
-                return Err(ServerError::NotReady {
-                    deadline: READY_DEADLINE,
-                    last,
-                    log: self.log_tail(LOG_LINES).await,
-                });
-            }
-            tokio::time::sleep(POLL).await;
-        }
-    }
-
-    /// Resolves once the server has ended.
-    async fn exit(&self) -> String {
-        loop {
-            if let Some(how) = self.host.server_exit().await {
-                return how;
-            }
-            tokio::time::sleep(POLL).await;
-        }
-    }
-
     async fn make_database(&self) -> Result<(), ServerError> {
         let what = "create the database";
         let endpoint = self.endpoint().await?;
@@ -454,6 +233,102 @@ impl Server {
             connection.client.batch_execute(&create).await.map_err(sql(what))
         })
         .await
+    }
+}
+
+#[async_trait]
+impl server::Server for Server {
+    async fn start(&self) -> Result<Running, ServerError> {
+        let running = come_up(self).await?;
+        // A replica's comes from where it replicates.
+        if self.upstream.is_none() {
+            self.make_database().await?;
+        }
+        Ok(running)
+    }
+
+    async fn stop(&self, mode: StopMode) -> Result<(), ServerError> {
+        let deadline = match mode {
+            StopMode::Fast => FAST_STOP_DEADLINE,
+            StopMode::Immediate => IMMEDIATE_STOP_DEADLINE,
+        };
+        Ok(self.host.stop_server(mode, deadline).await?)
+    }
+
+    fn host(&self) -> &Arc<dyn Host> {
+        &self.host
+    }
+
+    fn password(&self) -> &str {
+        &self.password
+    }
+
+    fn wanted(&self) -> &Wanted {
+        &self.wanted
+    }
+
+    fn data(&self) -> String {
+        data(self.host.as_ref())
+    }
+
+    fn log_file(&self) -> String {
+        format!("{}/log/postgres.log", self.host.folder())
+    }
+
+    fn own_lines(&self) -> Box<dyn server::OwnLines> {
+        Box::<OwnLines>::default()
+    }
+
+    async fn log_tail(&self, lines: usize) -> Vec<String> {
+        let [output, log] = self.tails(lines).await;
+        own(lines, [output, log].concat())
+    }
+
+    async fn trouble(&self, lines: usize) -> Option<Trouble> {
+        let tail = self.tails(lines).await.concat();
+        trouble(&tail[tail.len().saturating_sub(lines)..])
+    }
+}
+
+#[async_trait]
+impl ComingUp for Server {
+    async fn command(&self) -> Result<Exec, ServerError> {
+        let program = self.host.program("postgres").await?;
+        Ok(Exec::new(&program).args(self.arguments().await?))
+    }
+
+    /// The maintenance database.
+    async fn endpoint(&self) -> Result<Endpoint, ServerError> {
+        let (host, port) = self.host.address().await?;
+        Ok(Endpoint {
+            engine: EngineKind::Postgres,
+            host,
+            port,
+            database: "postgres".to_owned(),
+            user: SUPERUSER.to_owned(),
+            password: self.password.clone(),
+            application: APPLICATION.to_owned(),
+        })
+    }
+
+    async fn ask(&self, endpoint: &Endpoint) -> Result<Running, ServerError> {
+        let (version, relaxed) = ask(endpoint).await?;
+        Ok(Running { version, relaxed, endpoint: endpoint.in_database(&self.wanted.database) })
+    }
+
+    /// It had not come to its log again, and its output is what it said last.
+    async fn log_tail_of_start(&self, lines: usize) -> Vec<String> {
+        let [output, log] = self.tails(lines).await;
+        own(lines, [log, output].concat())
+    }
+
+    /// Processes of the one before, which was killed, have yet to notice.
+    fn will_pass(&self, log: &[String]) -> bool {
+        log.iter().any(|line| line.contains(STILL_ENDING))
+    }
+
+    fn says_disk_full(&self, line: &str) -> bool {
+        is_disk_full(line)
     }
 }
 
@@ -483,7 +358,7 @@ fn own(lines: usize, mut tail: Vec<String>) -> Vec<String> {
 
 fn sql(what: &str) -> impl FnOnce(tokio_postgres::Error) -> ServerError {
     let what = what.to_owned();
-    move |source| ServerError::Sql { what, source }
+    move |source| ServerError::Sql { what, source: source.into() }
 }
 
 async fn within<T>(what: &str, work: impl Future<Output = Result<T, ServerError>>) -> Result<T, ServerError> {
@@ -491,17 +366,6 @@ async fn within<T>(what: &str, work: impl Future<Output = Result<T, ServerError>
         Ok(result) => result,
         Err(_) => Err(ServerError::Deadline { what: what.to_owned(), deadline: CATALOG_DEADLINE }),
     }
-}
-
-/// What a server said once it ran.
-#[derive(Debug, Clone)]
-pub struct Running {
-    /// "15.18 (Debian 15.18-0+deb12u1)".
-    pub version: String,
-    /// Settings that make the lab unlike production, name to value.
-    pub relaxed: BTreeMap<String, String>,
-    /// The wanted database, as superuser.
-    pub endpoint: Endpoint,
 }
 
 /// The folder with the cluster on a host.

@@ -3,6 +3,7 @@
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
+use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;
 
 /// Why a URL names no endpoint. No message repeats the URL: it may hold a password.
@@ -44,6 +45,7 @@ pub fn endpoint(url: &str) -> Result<Endpoint, UrlError> {
     let user = config.get_user().ok_or(UrlError::Missing { part: "user" })?.to_owned();
     let password = String::from_utf8(config.get_password().unwrap_or_default().to_vec());
     Ok(Endpoint {
+        engine: EngineKind::Postgres,
         host,
         port: config.get_ports().first().copied().unwrap_or(5432),
         database: config.get_dbname().unwrap_or(&user).to_owned(),

@@ -169,7 +169,7 @@ impl Host for DockerHost {
         }
         Err(HostError::NoProgram {
             program: name.to_owned(),
-            engine: self.software.engine.to_owned(),
+            engine: self.software.engine.name().to_owned(),
             version: self.software.version.clone(),
             hint: format!("image {} lacks it; use one with all of the server's programs", self.image),
         })
@@ -206,11 +206,7 @@ impl Host for DockerHost {
         if self.exit_of(id).await.is_some() {
             return Ok(());
         }
-        self.signal(match mode {
-            StopMode::Fast => "INT",
-            StopMode::Immediate => "QUIT",
-        })
-        .await?;
+        self.signal(self.software.signals.of(mode).name()).await?;
         let ended = async {
             while self.exit_of(id).await.is_none() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -420,7 +416,7 @@ async fn take_leash(inside: &Inside, container: &str) -> Result<Attached, LabErr
 async fn prepare(inside: &Inside, image: &str, software: &Software) -> Result<Prepared, LabError> {
     let bad = |found: String| LabError::BadImage {
         image: image.to_owned(),
-        engine: software.engine,
+        engine: software.engine.name(),
         version: software.version.clone(),
         found,
     };

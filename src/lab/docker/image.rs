@@ -26,7 +26,7 @@ pub async fn image_for(software: &Software) -> Result<String, LabError> {
         return Ok(image);
     }
     pull(&docker, &software.pull).await.map_err(|why| LabError::NoImage {
-        engine: software.engine,
+        engine: software.engine.name(),
         version: software.version.clone(),
         tried: software.images.clone(),
         pull: software.pull.clone(),

@@ -41,7 +41,7 @@ pub async fn installed(software: &Software) -> Result<Installed, LabError> {
         found.insert(version);
     }
     Err(LabError::NoServer {
-        engine: software.engine,
+        engine: software.engine.name(),
         version: software.version.clone(),
         found: found.into_iter().collect(),
         install: software.install.clone(),

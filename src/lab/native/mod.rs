@@ -22,7 +22,7 @@ use super::lease::{self, Lease};
 use super::process::{self, Account, Group, Identity};
 use super::{Copied, LabError, LabHost, Place, blocking, copy, feed};
 use crate::engine::host::{Exec, ExecOutput, Host, HostError, Listen, StopMode};
-use crate::engine::software::Software;
+use crate::engine::software::{Software, StopSignal};
 
 pub use find::Installed;
 pub(super) use find::{find, installed};
@@ -126,7 +126,7 @@ impl Host for NativeHost {
         }
         Err(HostError::NoProgram {
             program: name.to_owned(),
-            engine: self.software.engine.to_owned(),
+            engine: self.software.engine.name().to_owned(),
             version: self.software.version.clone(),
             hint: format!("{}, or use --lab docker", self.software.install),
         })
@@ -186,7 +186,7 @@ impl Host for NativeHost {
         let log = OpenOptions::new().create(true).append(true).open(self.stderr_log()).map_err(could_not)?;
         let mut command = self.command(exec);
         command.stdout(log.try_clone().map_err(could_not)?).stderr(log);
-        let death = (!self.outlives.load(Ordering::Relaxed)).then_some(Signal::QUIT);
+        let death = (!self.outlives.load(Ordering::Relaxed)).then_some(signal(self.software.signals.death));
         let child = process::spawn(command, self.account, death).map_err(could_not)?;
         let identity = child.id().and_then(Identity::of);
         *server = Some(Server { child, exit: None });
@@ -203,10 +203,7 @@ impl Host for NativeHost {
         if server.ended().is_some() {
             return Ok(());
         }
-        let signal = match mode {
-            StopMode::Fast => Signal::INT,
-            StopMode::Immediate => Signal::QUIT,
-        };
+        let signal = signal(self.software.signals.of(mode));
         let failed = |source| NativeHost::failed("could not stop the server".to_owned(), source);
         server.signal(signal).map_err(failed)?;
         match tokio::time::timeout(deadline, server.child.wait()).await {
@@ -345,7 +342,7 @@ impl Drop for NativeHost {
             && server.ended().is_none()
         {
             tracing::warn!(folder = %self.folder.display(), "a server was left to its last resort");
-            let _ = server.signal(Signal::QUIT);
+            let _ = server.signal(signal(self.software.signals.death));
         }
     }
 }
@@ -364,6 +361,15 @@ impl Server {
             return Ok(());
         };
         Ok(rustix::process::kill_process(pid, signal)?)
+    }
+}
+
+fn signal(signal: StopSignal) -> Signal {
+    match signal {
+        StopSignal::Int => Signal::INT,
+        StopSignal::Quit => Signal::QUIT,
+        StopSignal::Term => Signal::TERM,
+        StopSignal::Kill => Signal::KILL,
     }
 }
 

@@ -78,7 +78,7 @@ async fn a_dump_restored_has_no_difference() {
     };
     let run = |program: &str, endpoint: &Endpoint, more: &[&str]| {
         let mut command = Command::new(programs.join(program));
-        command.arg("-d").arg(endpoint.url("postgresql").replace(":@", "@")).args(more).stderr(Stdio::inherit());
+        command.arg("-d").arg(endpoint.url().replace(":@", "@")).args(more).stderr(Stdio::inherit());
         command
     };
     let dump = run("pg_dump", &before, &[]).output().expect("pg_dump runs");
@@ -414,9 +414,9 @@ async fn an_interrupted_command_leaves_no_query_behind() {
     holder.client.batch_execute("BEGIN; LOCK TABLE ledger").await.expect("the table can be locked");
     for (signal, exit) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let name = format!("interrupted-{exit}");
-        let url = format!("{}?application_name={name}", after.url("postgresql"));
+        let url = format!("{}?application_name={name}", after.url());
         let mut command = Command::new(env!("CARGO_BIN_EXE_rehearsal"));
-        command.args(["diff", &before.url("postgresql"), &url]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(["diff", &before.url(), &url]).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().expect("the program starts");
         let waiters = format!(
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = '{name}' AND wait_event_type = 'Lock'"
@@ -463,7 +463,7 @@ async fn the_command_compares_urls_and_names_what_it_cannot() {
         samples: 0,
         keys: true,
     };
-    let (a, b) = (before.url("postgresql"), after.url("postgresql"));
+    let (a, b) = (before.url(), after.url());
     let outcome = diff::run(&settings(&a, &b), CancellationToken::new()).await.expect("both answer");
     let document: serde_json::Value =
         serde_json::from_str(&json(&outcome.before, &outcome.after, &outcome.result)).expect("it is JSON");

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use rehearsal::engine::EngineKind;
 use rehearsal::engine::endpoint::Endpoint;
 use rehearsal::engine::postgres::connect::connect;
 use rustix::fs::{FlockOperation, flock};
@@ -129,6 +130,7 @@ impl Server {
     /// As superuser.
     pub fn endpoint(&self, database: &str) -> Endpoint {
         Endpoint {
+            engine: EngineKind::Postgres,
             host: "127.0.0.1".into(),
             port: self.port,
             database: database.into(),

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::trouble::is_disk_full;
-use super::{SUPERUSER, Server, ServerError, Wanted};
+use super::{SUPERUSER, Server};
 use crate::engine::host::{Exec, Host, HostError};
+use crate::engine::server::{self, Server as _, ServerError, Wanted};
 
 const BASE_BACKUP_DEADLINE: Duration = Duration::from_secs(3600);
 /// How soon a replica looks again for who it lost, until the plan begins; the server's own five seconds hold from then on.
@@ -29,10 +30,10 @@ impl Server {
         host: Arc<dyn Host>,
         wanted: Wanted,
         name: &str,
-        upstream: &Server,
+        upstream: &dyn server::Server,
     ) -> Result<Server, ServerError> {
-        let server = Server::on_existing(host, wanted, upstream.password.clone())?;
-        let upstream = Upstream { host: Arc::clone(&upstream.host), name: name.to_owned() };
+        let server = Server::on_existing(host, wanted, upstream.password().to_owned())?;
+        let upstream = Upstream { host: Arc::clone(upstream.host()), name: name.to_owned() };
         let server = Server { upstream: Some(upstream.clone()), ..server };
         server.base_backup(&upstream).await?;
         Ok(server)
@@ -76,7 +77,10 @@ impl Server {
             if is_disk_full(&output.stderr) {
                 return Err(HostError::DiskFull { at: self.data() }.into());
             }
-            return Err(ServerError::BaseBackup { log: output.stderr.lines().map(str::to_owned).collect() });
+            return Err(ServerError::NotMade {
+                program: "pg_basebackup",
+                log: output.stderr.lines().map(str::to_owned).collect(),
+            });
         }
         self.host.write(&format!("{}/standby.signal", self.data()), b"").await?;
         // Below the command line, so that a node's own setting wins.

@@ -1,14 +1,6 @@
 //! What a server's log says of what befell it.
 
-/// What befell a server, whatever was told of the statement that met it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
-    DiskFull,
-    /// One of its processes was killed, and with it every session; in the server's words. Nothing that a process does ends it so.
-    Killed(String),
-    /// One of its processes crashed, and with it every session; in the server's words. A statement can bring that about.
-    Crashed(String),
-}
+use crate::engine::server::Trouble;
 
 /// The last trouble that the lines of a log speak of.
 pub(super) fn trouble(log: &[String]) -> Option<Trouble> {

@@ -1,5 +1,7 @@
 //! The server's own lines of its log, apart from those of its sessions, which hold statements and row values.
 
+use crate::engine::server;
+
 /// The prefix by which the two are told apart. Manual: "Error Reporting and Logging", `log_line_prefix`.
 pub const PREFIX: &str = "%m [%p] %q%u@%d ";
 
@@ -12,9 +14,8 @@ pub struct OwnLines {
     inside: bool,
 }
 
-impl OwnLines {
-    /// Whether this line, the next of the log, is one to keep.
-    pub fn keep(&mut self, line: &str) -> bool {
+impl server::OwnLines for OwnLines {
+    fn keep(&mut self, line: &str) -> bool {
         // Further lines of an entry begin with a tab.
         if !line.starts_with('\t') {
             self.inside = is_own(line);
@@ -35,6 +36,7 @@ fn is_own(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::OwnLines;
+    use crate::engine::server::OwnLines as _;
 
     #[test]
     fn sessions_and_statements_are_left_out() {

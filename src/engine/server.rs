@@ -1,0 +1,240 @@
+//! The life of one server on a host, whatever its engine: made, started, stopped, with its log.
+
+pub(super) mod coming_up;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::engine::endpoint::Endpoint;
+use crate::engine::host::{Host, HostError, StopMode};
+use crate::engine::postgres::server as postgres;
+use crate::engine::software::Software;
+use crate::scenario::{EngineKind, Extension};
+
+/// A driver's error, whichever driver it is of.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    #[error("setting {name} is this tool's own")]
+    Reserved { name: String },
+    /// A program that makes a server's files: initdb, pg_basebackup.
+    #[error("{program} failed: {}", .log.last().map_or("it wrote nothing", String::as_str))]
+    NotMade { program: &'static str, log: Vec<String> },
+    #[error("the server ended while it was starting: {how}")]
+    DiedStarting { how: String, log: Vec<String> },
+    #[error("the server answered no query within {deadline:?}; last seen: {last}")]
+    NotReady { deadline: Duration, last: String, log: Vec<String> },
+    #[error("could not {what}")]
+    Sql {
+        what: String,
+        #[source]
+        source: BoxError,
+    },
+    #[error("could not {what} within {deadline:?}")]
+    Deadline { what: String, deadline: Duration },
+    #[error("role {role} is not there, or may not log in")]
+    NoLogin { role: String },
+    #[error("the server has no extension {name}{}", .version.as_ref().map(|v| format!(" {v}")).unwrap_or_default())]
+    NoExtension { name: String, version: Option<String>, hint: String },
+    #[error(transparent)]
+    Host(#[from] HostError),
+}
+
+impl ServerError {
+    /// The server's last log lines, where they tell more.
+    pub fn log(&self) -> &[String] {
+        match self {
+            ServerError::NotMade { log, .. }
+            | ServerError::DiedStarting { log, .. }
+            | ServerError::NotReady { log, .. } => log,
+            _ => &[],
+        }
+    }
+
+    /// The server's own no, to a role or to its settings: whoever changed those brought it about.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            // A signal comes from elsewhere.
+            ServerError::DiedStarting { how, .. } => how.starts_with("exit status"),
+            ServerError::NoLogin { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// What to do about it, where there is something.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            ServerError::Reserved { name } => Some(format!("leave {name} out of the node's settings")),
+            ServerError::NoExtension { hint, .. } | ServerError::Host(HostError::NoProgram { hint, .. }) => {
+                Some(hint.clone())
+            }
+            ServerError::NoLogin { role } => {
+                Some(format!("give the snapshot's roles, or CREATE ROLE {role} LOGIN in [[setup]]"))
+            }
+            ServerError::DiedStarting { log, .. } if log.iter().any(|line| is_about_a_setting(line)) => {
+                Some("mend the node's settings".to_owned())
+            }
+            ServerError::DiedStarting { .. } => Some("its last log lines say why".to_owned()),
+            ServerError::Host(HostError::DiskFull { .. }) => Some("free some space".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// In the words of any engine.
+fn is_about_a_setting(line: &str) -> bool {
+    ["parameter", "unknown variable", "unknown option"].iter().any(|words| line.contains(words))
+}
+
+/// How one server is to be.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The node's own settings, for the command line.
+    pub settings: BTreeMap<String, String>,
+    /// Made when it is not there.
+    pub database: String,
+}
+
+/// What a server said once it ran.
+#[derive(Debug, Clone)]
+pub struct Running {
+    /// "15.18 (Debian 15.18-0+deb12u1)".
+    pub version: String,
+    /// Settings that make the lab unlike production, name to value.
+    pub relaxed: BTreeMap<String, String>,
+    /// The wanted database, as superuser.
+    pub endpoint: Endpoint,
+}
+
+/// What befell a server, whatever was told of the statement that met it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    DiskFull,
+    /// One of its processes was killed, and with it every session; in the server's words. Nothing that a process does ends it so.
+    Killed(String),
+    /// One of its processes crashed, and with it every session; in the server's words. A statement can bring that about.
+    Crashed(String),
+}
+
+/// Tells what a server says of itself from what it says of its sessions, which holds row values. Lines are given one by one, for an
+/// entry's further lines follow its first.
+pub trait OwnLines: Send {
+    /// Whether this line, the next of the log, is one to keep.
+    fn keep(&mut self, line: &str) -> bool;
+}
+
+/// One server on its host. Not a process: it can be stopped and started.
+#[async_trait]
+pub trait Server: Send + Sync {
+    /// Starts it; it has answered a query when this returns, and its database is there.
+    ///
+    /// # Errors
+    /// With its last log lines: it ended, or did not answer in time.
+    async fn start(&self) -> Result<Running, ServerError>;
+
+    /// Ends it: fast, with everybody disconnected and everything written, or at once.
+    ///
+    /// # Errors
+    /// It did not end in time and was killed.
+    async fn stop(&self, mode: StopMode) -> Result<(), ServerError>;
+
+    fn host(&self) -> &Arc<dyn Host>;
+
+    /// The superuser's password.
+    fn password(&self) -> &str;
+
+    fn wanted(&self) -> &Wanted;
+
+    /// The folder with its data, on the host.
+    fn data(&self) -> String;
+
+    /// The log for people, on the host.
+    fn log_file(&self) -> String;
+
+    fn own_lines(&self) -> Box<dyn OwnLines>;
+
+    /// The last lines of what the server said of itself; what it said to sessions is left out.
+    async fn log_tail(&self, lines: usize) -> Vec<String>;
+
+    /// The last trouble that its log speaks of, in as many of its last lines.
+    async fn trouble(&self, lines: usize) -> Option<Trouble>;
+}
+
+/// What a lab must find to run a server of this engine: version "15", or "15.8" to have that release and no other.
+pub fn software(engine: EngineKind, version: &str) -> Software {
+    match engine {
+        EngineKind::Postgres => postgres::software(version),
+        EngineKind::Mysql | EngineKind::Mariadb => unreachable!("refused by the scenario"),
+    }
+}
+
+/// Makes a fresh server in the host's folder. It is not started yet.
+///
+/// # Errors
+/// A setting is reserved, the program that makes it is missing or fails, or the disk is full.
+pub async fn init(engine: EngineKind, host: Arc<dyn Host>, wanted: Wanted) -> Result<Box<dyn Server>, ServerError> {
+    Ok(match engine {
+        EngineKind::Postgres => Box::new(postgres::Server::init(host, wanted).await?),
+        EngineKind::Mysql | EngineKind::Mariadb => unreachable!("refused by the scenario"),
+    })
+}
+
+/// Makes a replica, called `name`, of a server of the same engine that runs. It is not started yet.
+///
+/// # Errors
+/// As [`init`]; or the other server refuses.
+pub async fn replicate(
+    engine: EngineKind,
+    host: Arc<dyn Host>,
+    wanted: Wanted,
+    name: &str,
+    upstream: &dyn Server,
+) -> Result<Box<dyn Server>, ServerError> {
+    Ok(match engine {
+        EngineKind::Postgres => Box::new(postgres::Server::replicate(host, wanted, name, upstream).await?),
+        EngineKind::Mysql | EngineKind::Mariadb => unreachable!("refused by the scenario"),
+    })
+}
+
+/// The server whose data was copied into the host's folder, and whose superuser has that password.
+///
+/// # Errors
+/// A setting is reserved.
+pub fn on_existing(
+    engine: EngineKind,
+    host: Arc<dyn Host>,
+    wanted: Wanted,
+    password: String,
+) -> Result<Box<dyn Server>, ServerError> {
+    Ok(match engine {
+        EngineKind::Postgres => Box::new(postgres::Server::on_existing(host, wanted, password)?),
+        EngineKind::Mysql | EngineKind::Mariadb => unreachable!("refused by the scenario"),
+    })
+}
+
+/// Checks that the server can create these extensions, each at its version where one is asked for.
+///
+/// # Errors
+/// The first that it cannot, with what there is, or where it would come from.
+pub async fn require_extensions(superuser: &Endpoint, wanted: &[Extension], version: &str) -> Result<(), ServerError> {
+    match superuser.engine {
+        EngineKind::Postgres => postgres::require_extensions(superuser, wanted, version).await,
+        // A scenario cannot ask for them.
+        EngineKind::Mysql | EngineKind::Mariadb => Ok(()),
+    }
+}
+
+/// Gives a role that may log in a password that does not expire, so that no log holds it.
+///
+/// # Errors
+/// There is no such role or it may not log in; or the server's error.
+pub async fn set_password(superuser: &Endpoint, role: &str, password: &str) -> Result<(), ServerError> {
+    match superuser.engine {
+        EngineKind::Postgres => postgres::set_password(superuser, role, password).await,
+        EngineKind::Mysql | EngineKind::Mariadb => unreachable!("refused by the scenario"),
+    }
+}
