@@ -15,8 +15,13 @@ pub fn text(found: &Diagnosis, settings: &TerminalSettings) -> String {
     if !settings.quiet {
         out.push_str(&hints(found, &paint));
     }
-    let (runnable, all) = (found.runnable(), found.servers.len());
-    out.push_str(&format!("\n{runnable} of {all} versions can be rehearsed on this machine as it is\n"));
+    let rehearsed = found.servers.iter().filter(|server| server.rehearsed).count();
+    let (runnable, upable, others) = (found.runnable(), found.upable(), found.servers.len() - rehearsed);
+    out.push_str(&format!("\n{runnable} of {rehearsed} versions can be rehearsed on this machine as it is"));
+    if others > 0 {
+        out.push_str(&format!(", and {upable} of {others} brought up"));
+    }
+    out.push('\n');
     out
 }
 

@@ -164,7 +164,7 @@ impl Snapshot {
 }
 
 pub(super) async fn snapshot(scenario: &Scenario, cancel: &CancellationToken) -> Result<Snapshot, SnapshotError> {
-    let prepared = match snapshot::prepare(&scenario.snapshot, None, cancel).await {
+    let prepared = match snapshot::prepare(scenario.topology.engine, &scenario.snapshot, None, cancel).await {
         Ok(prepared) => prepared,
         // A variable that is not set is told with the others.
         Err(SnapshotError::NeedsLab | SnapshotError::NoVariable { .. }) => {

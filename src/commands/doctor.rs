@@ -30,10 +30,19 @@ pub struct Diagnosis {
 }
 
 impl Diagnosis {
-    /// How many of the versions can be run now, in one lab at least.
+    /// How many of the versions can be rehearsed on now, in one lab at least.
     pub fn runnable(&self) -> usize {
+        self.count(|server| server.rehearsed && server.is_here())
+    }
+
+    /// How many of the others can be brought up now.
+    pub fn upable(&self) -> usize {
+        self.count(|server| !server.rehearsed && server.is_here())
+    }
+
+    fn count(&self, which: impl Fn(&Server) -> bool) -> usize {
         let labs_can_be = self.lab_folder.is_here();
-        self.servers.iter().filter(|server| labs_can_be && server.is_here()).count()
+        self.servers.iter().filter(|server| labs_can_be && which(server)).count()
     }
 
     /// 0 when something can be rehearsed on this machine, else 3.
@@ -85,6 +94,8 @@ pub struct DockerEngine {
 pub struct Server {
     pub engine: &'static str,
     pub version: String,
+    /// A release can be rehearsed on it; on the others only `rehearsal up` works so far.
+    pub rehearsed: bool,
     pub docker: Part<Image>,
     pub native: Part<Installed>,
 }
@@ -124,8 +135,11 @@ pub struct ProgramFile {
 
 /// Looks at this machine.
 pub async fn run() -> Diagnosis {
-    let wanted: Vec<Software> =
-        EngineKind::Postgres.versions().iter().map(|version| server::software(EngineKind::Postgres, version)).collect();
+    let engines = [EngineKind::Postgres, EngineKind::Mariadb, EngineKind::Mysql];
+    let wanted: Vec<Software> = engines
+        .into_iter()
+        .flat_map(|engine| engine.versions().iter().map(move |version| server::software(engine, version)))
+        .collect();
     let survey = lab::survey(&wanted).await;
     let docker = Part::of(survey.docker, |Engine { socket, version }| DockerEngine { socket, version });
     let servers = wanted.iter().zip(survey.servers).map(|(software, found)| of_server(software, found, &docker));
@@ -164,6 +178,7 @@ fn of_server(software: &Software, found: Found, docker: &Part<DockerEngine>) -> 
     Server {
         engine: software.engine.name(),
         version: software.version.clone(),
+        rehearsed: software.engine == EngineKind::Postgres,
         docker: image,
         native: Part::of(found.native, |found| Installed { release: found.release, programs: found.programs }),
     }

@@ -15,7 +15,7 @@ use crate::rehearsal::clock::Clock;
 use crate::rehearsal::dispatcher::Dispatched;
 use crate::rehearsal::run::Rehearsal;
 use crate::rehearsal::{dispatcher, run};
-use crate::scenario::Scenario;
+use crate::scenario::{Purpose, Scenario};
 use crate::settings::UpSettings;
 use crate::topology::Released;
 
@@ -31,7 +31,7 @@ pub struct Up {
     pub lab: &'static str,
     /// The lab's folder.
     pub folder: PathBuf,
-    /// A password file for libpq, readable by this user alone.
+    /// A file that the engine's own client reads passwords from, readable by this user alone: libpq's, or an option file.
     pub passwords: PathBuf,
     /// A shell command that opens a session on the writer.
     pub connect: String,
@@ -46,7 +46,7 @@ pub struct UpNode {
     pub role: Role,
     /// As the server says: "15.18 (Debian 15.18-0+deb12u1)".
     pub version: String,
-    /// `postgresql://user@host:port/database`.
+    /// `postgresql://user@host:port/database`, `mysql://…`.
     pub url: String,
     pub host: String,
     pub port: u16,
@@ -67,7 +67,8 @@ pub enum Role {
 /// A wrong scenario, a machine or lab that could not, a setup that failed, or a signal. Nothing runs then, and what was recorded of a
 /// failure stays in a folder that the error names.
 pub async fn run(settings: &UpSettings, displays: Vec<Box<dyn Reporter>>) -> Result<Up, Error> {
-    let Prepared { scenario, lab, snapshot, touched, base } = prepare(&settings.scenario, settings.lab).await?;
+    let Prepared { scenario, lab, snapshot, touched, base } =
+        prepare(&settings.scenario, settings.lab, Purpose::BringUp).await?;
     let id = run_id();
     let folder = Path::new(".rehearsal/runs").join(&id);
     std::fs::create_dir_all(&folder).map_err(|error| no_folder(&folder, error.into()))?;

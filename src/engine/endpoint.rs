@@ -38,18 +38,21 @@ impl Endpoint {
     /// `postgresql://user:password@host:port/database`, every part percent-encoded. Holds the password: for a child's environment,
     /// never for a log.
     pub fn url(&self) -> String {
-        use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-        let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        format!(
-            "{}://{}:{}@{}:{}/{}",
-            self.engine.scheme(),
-            encode(&self.user),
-            encode(&self.password),
-            self.host,
-            self.port,
-            encode(&self.database)
-        )
+        self.url_of(&format!("{}:{}", encoded(&self.user), encoded(&self.password)))
     }
+
+    /// `postgresql://user@host:port/database`.
+    pub fn url_without_password(&self) -> String {
+        self.url_of(&encoded(&self.user))
+    }
+
+    fn url_of(&self, login: &str) -> String {
+        format!("{}://{login}@{}:{}/{}", self.engine.scheme(), self.host, self.port, encoded(&self.database))
+    }
+}
+
+fn encoded(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
 impl fmt::Debug for Endpoint {

@@ -31,6 +31,11 @@ impl Exec {
     }
 
     #[must_use]
+    pub fn arg(self, arg: impl Into<String>) -> Exec {
+        self.args([arg])
+    }
+
+    #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Exec {
         self.env.push((name.to_owned(), value.to_owned()));
         self

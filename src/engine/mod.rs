@@ -3,8 +3,11 @@
 pub use crate::scenario::EngineKind;
 
 pub mod child;
+pub mod client_login;
 pub mod endpoint;
 pub mod host;
+pub mod mysql;
 pub mod postgres;
+pub mod replication;
 pub mod server;
 pub mod software;

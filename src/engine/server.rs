@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use crate::engine::endpoint::Endpoint;
 use crate::engine::host::{Host, HostError, StopMode};
+use crate::engine::mysql::server as mysql;
 use crate::engine::postgres::server as postgres;
 use crate::engine::software::Software;
 use crate::scenario::{EngineKind, Extension};
@@ -93,6 +94,8 @@ fn is_about_a_setting(line: &str) -> bool {
 /// How one server is to be.
 #[derive(Debug, Clone)]
 pub struct Wanted {
+    /// Which of the topology's servers it is, from 1: servers that replicate tell each other by that.
+    pub number: u32,
     /// The node's own settings, for the command line.
     pub settings: BTreeMap<String, String>,
     /// Made when it is not there.
@@ -168,7 +171,7 @@ pub trait Server: Send + Sync {
 pub fn software(engine: EngineKind, version: &str) -> Software {
     match engine {
         EngineKind::Postgres => postgres::software(version),
-        EngineKind::Mysql | EngineKind::Mariadb => unreachable!("refused by the scenario"),
+        EngineKind::Mysql | EngineKind::Mariadb => mysql::software(engine, version),
     }
 }
 
@@ -179,7 +182,7 @@ pub fn software(engine: EngineKind, version: &str) -> Software {
 pub async fn init(engine: EngineKind, host: Arc<dyn Host>, wanted: Wanted) -> Result<Box<dyn Server>, ServerError> {
     Ok(match engine {
         EngineKind::Postgres => Box::new(postgres::Server::init(host, wanted).await?),
-        EngineKind::Mysql | EngineKind::Mariadb => unreachable!("refused by the scenario"),
+        EngineKind::Mysql | EngineKind::Mariadb => Box::new(mysql::Server::init(engine, host, wanted).await?),
     })
 }
 
@@ -196,7 +199,9 @@ pub async fn replicate(
 ) -> Result<Box<dyn Server>, ServerError> {
     Ok(match engine {
         EngineKind::Postgres => Box::new(postgres::Server::replicate(host, wanted, name, upstream).await?),
-        EngineKind::Mysql | EngineKind::Mariadb => unreachable!("refused by the scenario"),
+        EngineKind::Mysql | EngineKind::Mariadb => {
+            Box::new(mysql::Server::replicate(engine, host, wanted, upstream).await?)
+        }
     })
 }
 
@@ -212,7 +217,9 @@ pub fn on_existing(
 ) -> Result<Box<dyn Server>, ServerError> {
     Ok(match engine {
         EngineKind::Postgres => Box::new(postgres::Server::on_existing(host, wanted, password)?),
-        EngineKind::Mysql | EngineKind::Mariadb => unreachable!("refused by the scenario"),
+        EngineKind::Mysql | EngineKind::Mariadb => {
+            Box::new(mysql::Server::on_existing(engine, host, wanted, password)?)
+        }
     })
 }
 
@@ -235,6 +242,6 @@ pub async fn require_extensions(superuser: &Endpoint, wanted: &[Extension], vers
 pub async fn set_password(superuser: &Endpoint, role: &str, password: &str) -> Result<(), ServerError> {
     match superuser.engine {
         EngineKind::Postgres => postgres::set_password(superuser, role, password).await,
-        EngineKind::Mysql | EngineKind::Mariadb => unreachable!("refused by the scenario"),
+        EngineKind::Mysql | EngineKind::Mariadb => mysql::set_password(superuser, role, password).await,
     }
 }

@@ -73,9 +73,10 @@ impl StopSignal {
 }
 
 impl Software {
-    /// "15" of "15.8".
+    /// What its packages are called after: "15" of "15.8" on Postgres, "10.11" of "10.11.6" on the others.
     pub fn series(&self) -> &str {
-        self.version.split('.').next().unwrap_or(&self.version)
+        let parts = if self.engine == EngineKind::Postgres { 1 } else { 2 };
+        self.version.match_indices('.').nth(parts - 1).map_or(&self.version, |(end, _)| &self.version[..end])
     }
 
     /// How to get an image with the server.
@@ -96,33 +97,42 @@ pub fn image_hint(pull: &str, built: bool) -> String {
     format!("docker pull {pull}{}", if built { build } else { "" })
 }
 
-/// A folder with the series in its path: `BEFORE15AFTER`.
+/// A folder in which packages put a server's program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
-    pub before: &'static str,
-    pub after: &'static str,
+pub enum Place {
+    /// One for each series: `BEFORE15AFTER`.
+    Series { before: &'static str, after: &'static str },
+    /// One for whichever is installed.
+    Only(&'static str),
 }
 
 impl Place {
     pub fn of(&self, series: &str) -> PathBuf {
-        PathBuf::from(format!("{}{series}{}", self.before, self.after))
+        match self {
+            Place::Series { before, after } => PathBuf::from(format!("{before}{series}{after}")),
+            Place::Only(folder) => PathBuf::from(folder),
+        }
     }
 
     /// The folders of every series that are there.
     pub fn all(&self) -> Vec<PathBuf> {
-        let (parent, start) = self.before.rsplit_once('/').unwrap_or((".", self.before));
+        let Place::Series { before, .. } = self else { return self.there(&[String::new()]) };
+        let (parent, start) = before.rsplit_once('/').unwrap_or((".", before));
         let Ok(entries) = std::fs::read_dir(Path::new(parent)) else { return Vec::new() };
         let mut names: Vec<String> =
             entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
         names.sort();
-        names
-            .iter()
-            .filter_map(|name| name.strip_prefix(start))
-            .map(|series| self.of(series))
-            .filter(|f| f.is_dir())
-            .collect()
+        let series: Vec<String> = names.iter().filter_map(|name| name.strip_prefix(start)).map(str::to_owned).collect();
+        self.there(&series)
+    }
+
+    fn there(&self, series: &[String]) -> Vec<PathBuf> {
+        series.iter().map(|series| self.of(series)).filter(|folder| folder.is_dir()).collect()
     }
 }
+
+/// Where a server's other programs are, from the folder of the server's own: some packages part those of administrators from the rest.
+pub const BESIDE: [&str; 2] = ["../bin", "../scripts"];
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{LabError, LabKind};
 use crate::engine::EngineKind;
+use crate::engine::endpoint::Endpoint;
 
 /// The environment variable that names the base folder.
 pub const VARIABLE: &str = "REHEARSAL_LAB_DIR";
@@ -242,7 +243,7 @@ pub struct LeaseData {
     pub kept: Option<Vec<LeasedNode>>,
 }
 
-/// How to reach a node of a kept lab; the password is in the lab's `pgpass`.
+/// How to reach a node of a kept lab; the password is in a file of the lab's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeasedNode {
     pub name: String,
@@ -255,12 +256,16 @@ pub struct LeasedNode {
 }
 
 impl LeasedNode {
+    /// Without its password, which no lease holds.
+    pub fn endpoint(&self) -> Endpoint {
+        let LeasedNode { engine, port, .. } = *self;
+        let (host, user, database) = (self.host.clone(), self.user.clone(), self.database.clone());
+        Endpoint { engine, host, port, user, database, password: String::new(), application: String::new() }
+    }
+
     /// `postgresql://user@host:port/database`. Holds no password.
     pub fn url(&self) -> String {
-        let encode =
-            |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
-        let (scheme, user, database) = (self.engine.scheme(), encode(&self.user), encode(&self.database));
-        format!("{scheme}://{user}@{}:{}/{database}", self.host, self.port)
+        self.endpoint().url_without_password()
     }
 }
 

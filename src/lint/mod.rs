@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::engine::postgres::psql::{Script, ScriptProblem, Source};
-use crate::scenario::{Action, Scenario, Step};
+use crate::scenario::{Action, EngineKind, Scenario, Step};
 
 /// What the scenario's scripts hold.
 #[derive(Debug, Default)]
@@ -17,6 +17,10 @@ pub struct Read {
 
 /// Reads every script of the scenario, undo and setup included, without running any.
 pub fn read(scenario: &Scenario) -> Read {
+    // psql's language is the only one that is read so far, and nothing else is run.
+    if scenario.topology.engine != EngineKind::Postgres {
+        return Read::default();
+    }
     let folder = scenario.file.parent().unwrap_or(Path::new("."));
     let mut problems = Vec::new();
     for step in &scenario.setup {

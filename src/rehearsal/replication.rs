@@ -11,8 +11,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::observing::Observing;
 use crate::engine::endpoint::Endpoint;
-use crate::engine::postgres::connect::DriverError;
-use crate::engine::postgres::replication::{self, Heart, Pulse, Shown, Standing};
+use crate::engine::replication::{self, Heart, Position, Pulse, Shown, Standing};
+use crate::engine::server::BoxError;
 use crate::event::{Event, LagSample, with_causes};
 use crate::topology::Node;
 
@@ -94,8 +94,8 @@ struct Watch {
 struct Beat {
     number: i64,
     committed: Instant,
-    /// Where the log ended.
-    written: u64,
+    /// Where the log ended, in bytes, where replicas have the same.
+    written: Option<u64>,
 }
 
 struct Replica {
@@ -192,8 +192,8 @@ impl Watch {
         if behind > replica.worst.get().0 {
             replica.worst.set((behind, unseen.map(|beat| beat.committed)));
         }
-        let written = beats.iter().rev().find(|beat| beat.committed <= asked).map(|beat| beat.written);
-        let bytes = shown.and_then(|shown| Some(written?.saturating_sub(shown.replayed)));
+        let written = beats.iter().rev().find(|beat| beat.committed <= asked).and_then(|beat| beat.written);
+        let bytes = shown.and_then(|shown| Some(written?.saturating_sub(shown.replayed?)));
         replica.behind_bytes.set(bytes);
     }
 
@@ -267,28 +267,31 @@ pub(super) async fn caught_up(writer: &Node, replica: &Node, deadline: Option<Du
     let written = written_by(writer, deadline.unwrap_or(STANDSTILL)).await?;
     let began = Instant::now();
     // When it last went on, or at least received something to go on with.
-    let (mut replayed, mut alive) = (0, began);
+    let (mut progress, mut alive) = (0, began);
     let mut pulse = None;
     loop {
         if !replica.is_up().await {
             let what = "its server is not up".to_owned();
             return Err(Behind { what, bytes: None, why: Why::ForGood });
         }
-        let (what, bytes, paused) = match timeout(LOOK, standing(&mut pulse, replica)).await {
-            Ok(Ok(standing)) if standing.replayed >= written => return Ok(()),
+        let (what, bytes, halted) = match timeout(LOOK, standing(&mut pulse, replica, &written)).await {
+            Ok(Ok(standing)) if standing.has_it => return Ok(()),
             Ok(Ok(standing)) => {
-                if standing.receiving || standing.replayed > replayed {
-                    (replayed, alive) = (standing.replayed, Instant::now());
+                if standing.receiving || standing.progress > progress {
+                    (progress, alive) = (standing.progress, Instant::now());
                 }
-                (words(&standing).to_owned(), Some(written - standing.replayed), standing.paused)
+                (standing.words, standing.missing_bytes, standing.halted)
             }
-            Ok(Err(error)) => (with_causes(&error), None, false),
-            Err(_) => (format!("it does not answer within {LOOK:?}"), None, false),
+            Ok(Err(error)) => {
+                pulse = None;
+                (with_causes(error.as_ref()), None, false)
+            }
+            Err(_) => {
+                pulse = None;
+                (format!("it does not answer within {LOOK:?}"), None, false)
+            }
         };
-        if bytes.is_none() {
-            pulse = None;
-        }
-        let standstill = paused || (deadline.is_none() && alive.elapsed() > STANDSTILL);
+        let standstill = halted || (deadline.is_none() && alive.elapsed() > STANDSTILL);
         if standstill {
             return Err(Behind { what, bytes, why: Why::ForGood });
         }
@@ -300,12 +303,12 @@ pub(super) async fn caught_up(writer: &Node, replica: &Node, deadline: Option<Du
 }
 
 /// Where the writer's log ends; asked again until it answers, for so long.
-async fn written_by(writer: &Node, patience: Duration) -> Result<u64, Behind> {
+async fn written_by(writer: &Node, patience: Duration) -> Result<Position, Behind> {
     let began = Instant::now();
     loop {
         let error = match timeout(LOOK, replication::written_by(&writer.endpoint())).await {
             Ok(Ok(written)) => return Ok(written),
-            Ok(Err(error)) => with_causes(&error),
+            Ok(Err(error)) => with_causes(error.as_ref()),
             Err(_) => format!("no answer within {LOOK:?}"),
         };
         if began.elapsed() > patience {
@@ -317,18 +320,10 @@ async fn written_by(writer: &Node, patience: Duration) -> Result<u64, Behind> {
 }
 
 /// One connection serves until it fails.
-async fn standing(pulse: &mut Option<Pulse>, replica: &Node) -> Result<Standing, DriverError> {
+async fn standing(pulse: &mut Option<Pulse>, replica: &Node, to: &Position) -> Result<Standing, BoxError> {
     let open = match pulse.take() {
         Some(open) => open,
         None => Pulse::connect(&replica.endpoint()).await?,
     };
-    pulse.insert(open).standing().await
-}
-
-fn words(standing: &Standing) -> &'static str {
-    match standing {
-        Standing { paused: true, .. } => "its replay is paused",
-        Standing { receiving: false, .. } => "it receives no log",
-        _ => "it receives the log and has not replayed all of it",
-    }
+    pulse.insert(open).standing(to).await
 }

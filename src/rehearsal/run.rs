@@ -335,7 +335,8 @@ impl Stages<'_> {
                 self.events.send(Event::Progress { what: "reading the snapshot".into(), done: None, total: None });
                 let (version, node) = (scenario.version(), own_version(scenario));
                 let bench = Bench { host: self.node.host(), folder: self.node.lab_folder(), version, node };
-                prepared = snapshot::prepare(&scenario.snapshot, Some(bench), self.stop).await?;
+                prepared =
+                    snapshot::prepare(scenario.topology.engine, &scenario.snapshot, Some(bench), self.stop).await?;
                 &prepared
             }
         };

@@ -21,10 +21,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::load::{json_schema, load};
+pub use self::load::{json_schema, load, load_for};
 pub use self::problem::{Mistake, Problem, ScenarioErrors};
 pub use self::reference::{NodeField, substitute};
 use crate::finding::{Code, Severity};
+
+/// What a scenario is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// All of it.
+    Rehearse,
+    /// Its servers and its snapshot.
+    BringUp,
+}
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scenario {

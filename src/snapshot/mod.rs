@@ -6,7 +6,7 @@ mod live;
 mod source;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -22,6 +22,7 @@ use crate::engine::host::{Exec, Host, HostError};
 use crate::engine::postgres::connect::connect;
 use crate::engine::postgres::dump::{Requirements, major};
 use crate::engine::postgres::restore::{self, RestoreError, Target, described};
+use crate::engine::{EngineKind, mysql};
 use crate::event::TableSize;
 use crate::scenario::{Compression, Extension};
 use source::Ready;
@@ -78,8 +79,12 @@ pub enum SnapshotError {
     Roles { path: PathBuf, source: RestoreError },
     #[error("could not restore {name}")]
     Restore { name: String, source: RestoreError },
+    #[error("could not restore {name}")]
+    RestoreMysql { name: String, source: mysql::restore::RestoreError },
     #[error(transparent)]
     Engine(#[from] RestoreError),
+    #[error(transparent)]
+    EngineMysql(#[from] mysql::restore::RestoreError),
     #[error("cancelled")]
     Cancelled,
 }
@@ -136,6 +141,9 @@ impl SnapshotError {
             | SnapshotError::Engine(source) => {
                 return engine_hint(source);
             }
+            SnapshotError::RestoreMysql { source, .. } | SnapshotError::EngineMysql(source) => {
+                return mysql_hint(source);
+            }
             SnapshotError::Unreadable { .. }
             | SnapshotError::NoFolder(_)
             | SnapshotError::NeedsLab
@@ -180,6 +188,17 @@ fn engine_hint(error: &RestoreError) -> Option<String> {
         }
         RestoreError::Client { program, .. } if program == "pg_dump" => {
             "see that the server at the URL answers, and that its role may read every table".to_owned()
+        }
+        _ => return None,
+    })
+}
+
+fn mysql_hint(error: &mysql::restore::RestoreError) -> Option<String> {
+    Some(match error {
+        mysql::restore::RestoreError::DiskFull => "free some space where the lab keeps its data".to_owned(),
+        // ER_DB_CREATE_EXISTS.
+        mysql::restore::RestoreError::Refused { number: 1007, .. } => {
+            "dump without --databases: the database is made by the lab".to_owned()
         }
         _ => return None,
     })
@@ -293,10 +312,42 @@ pub async fn restore(request: &RestoreRequest<'_>, progress: &mut Progress<'_>) 
 /// # Errors
 /// The server's.
 pub async fn sizes(endpoint: &Endpoint) -> Result<Vec<TableSize>, SnapshotError> {
-    Ok(restore::table_sizes(endpoint).await?)
+    Ok(match endpoint.engine {
+        EngineKind::Postgres => restore::table_sizes(endpoint).await?,
+        EngineKind::Mysql | EngineKind::Mariadb => mysql::restore::table_sizes(endpoint).await?,
+    })
 }
 
 async fn restore_all(request: &RestoreRequest<'_>, progress: &mut Progress<'_>) -> Result<Restored, SnapshotError> {
+    match request.endpoint.engine {
+        EngineKind::Postgres => restore_postgres(request, progress).await,
+        EngineKind::Mysql | EngineKind::Mariadb => restore_mysql(request, progress).await,
+    }
+}
+
+async fn restore_mysql(request: &RestoreRequest<'_>, progress: &mut Progress<'_>) -> Result<Restored, SnapshotError> {
+    let snapshot = request.snapshot;
+    let Ready::Script { path, compression } = &snapshot.source else {
+        return Ok(Restored { tables: Vec::new(), notes: Vec::new() });
+    };
+    let target = mysql::restore::Target { host: request.host, endpoint: request.endpoint, deadline: request.deadline };
+    let fed = Fed { name: &snapshot.name, path, compression: *compression };
+    let restored = fed.to(async |script| target.client(script).await, progress).await?;
+    restored.map_err(|source| SnapshotError::RestoreMysql { name: snapshot.name.clone(), source })?;
+    let tables = mysql::restore::table_sizes(request.endpoint).await?;
+    let found = target.other_databases().await?;
+    if tables.is_empty() && !found.is_empty() {
+        return Err(SnapshotError::OtherDatabase { found, database: request.endpoint.database.clone() });
+    }
+    progress("gathering statistics", None, None);
+    let notes = mysql::restore::settle(request.endpoint).await?;
+    Ok(Restored { tables, notes })
+}
+
+async fn restore_postgres(
+    request: &RestoreRequest<'_>,
+    progress: &mut Progress<'_>,
+) -> Result<Restored, SnapshotError> {
     let snapshot = request.snapshot;
     let target = Target { host: request.host, endpoint: request.endpoint, deadline: request.deadline };
     if let Some(path) = &snapshot.roles {
@@ -345,35 +396,59 @@ async fn restore_all(request: &RestoreRequest<'_>, progress: &mut Progress<'_>) 
 async fn restore_script(
     target: &Target<'_>,
     snapshot: &Prepared,
-    path: &std::path::Path,
+    path: &Path,
     compression: Compression,
     progress: &mut Progress<'_>,
 ) -> Result<(), SnapshotError> {
-    let total =
-        std::fs::metadata(path).map_err(|source| SnapshotError::Unreadable { path: path.to_owned(), source })?.len();
-    let read = Arc::new(AtomicU64::new(0));
-    let script = source::open(path, compression, Arc::clone(&read))?;
-    let (mut ours, theirs) = tokio::io::duplex(256 * 1024);
-    let feeding = tokio::task::spawn_blocking(move || feed(script, theirs));
     // `pg_dump -C` makes the database itself, so it begins elsewhere.
     let begin_in = if snapshot.requirements.databases.is_empty() { &target.endpoint.database } else { "postgres" };
-    let what = format!("restoring {}", snapshot.name);
-    let restored = {
-        let restoring = target.psql(begin_in, &mut ours);
-        tokio::pin!(restoring);
-        let mut tick = tokio::time::interval(PROGRESS_EVERY);
-        loop {
-            tokio::select! {
-                restored = &mut restoring => break restored,
-                _ = tick.tick() => progress(&what, Some(read.load(Ordering::Relaxed).min(total)), Some(total)),
+    let fed = Fed { name: &snapshot.name, path, compression };
+    let restored = fed.to(async |script| target.psql(begin_in, script).await, progress).await?;
+    restored.map_err(|source| SnapshotError::Restore { name: snapshot.name.clone(), source })
+}
+
+/// A plain dump, decompressed into a client.
+struct Fed<'a> {
+    name: &'a str,
+    path: &'a Path,
+    compression: Compression,
+}
+
+impl Fed<'_> {
+    /// What the client made of it. That the client failed says more than that the file could not be read to its end.
+    async fn to<E>(
+        &self,
+        client: impl AsyncFnOnce(&mut DuplexStream) -> Result<(), E>,
+        progress: &mut Progress<'_>,
+    ) -> Result<Result<(), E>, SnapshotError> {
+        let path = self.path;
+        let unreadable = |source| SnapshotError::Unreadable { path: path.to_owned(), source };
+        let total = std::fs::metadata(path).map_err(unreadable)?.len();
+        let read = Arc::new(AtomicU64::new(0));
+        let script = source::open(path, self.compression, Arc::clone(&read))?;
+        let (mut ours, theirs) = tokio::io::duplex(256 * 1024);
+        let feeding = tokio::task::spawn_blocking(move || feed(script, theirs));
+        let what = format!("restoring {}", self.name);
+        let restored = {
+            let restoring = client(&mut ours);
+            tokio::pin!(restoring);
+            let mut tick = tokio::time::interval(PROGRESS_EVERY);
+            loop {
+                tokio::select! {
+                    restored = &mut restoring => break restored,
+                    _ = tick.tick() => progress(&what, Some(read.load(Ordering::Relaxed).min(total)), Some(total)),
+                }
             }
+        };
+        // The feeder ends with its pipe.
+        drop(ours);
+        let fed = feeding.await.expect("feeding does not panic");
+        match (restored, fed) {
+            (Err(error), _) => Ok(Err(error)),
+            (Ok(()), Ok(())) => Ok(Ok(())),
+            (Ok(()), Err(source)) => Err(SnapshotError::Damaged { path: path.to_owned(), source }),
         }
-    };
-    // The feeder ends with its pipe.
-    drop(ours);
-    let fed = feeding.await.expect("feeding does not panic");
-    restored.map_err(|source| SnapshotError::Restore { name: snapshot.name.clone(), source })?;
-    fed.map_err(|source| SnapshotError::Damaged { path: path.to_owned(), source })
+    }
 }
 
 /// A reader that went away is told by the program's own exit status.

@@ -14,7 +14,7 @@ use crate::engine::host::{Host, HostError};
 use crate::engine::postgres::client_programs;
 use crate::engine::postgres::dump::{self, Requirements};
 use crate::engine::postgres::restore::{self, Target};
-use crate::scenario::{Compression, Snapshot, SnapshotSource};
+use crate::scenario::{Compression, EngineKind, Snapshot, SnapshotSource};
 
 /// How long reading an archive's table of contents may take.
 const CONTENTS_DEADLINE: Duration = Duration::from_secs(300);
@@ -61,6 +61,7 @@ pub(super) enum Ready {
 /// # Errors
 /// What is wrong with the file or the URL, as far as it can be seen without a server; [`SnapshotError::NeedsLab`].
 pub async fn prepare(
+    engine: EngineKind,
     snapshot: &Snapshot,
     bench: Option<Bench<'_>>,
     cancel: &CancellationToken,
@@ -85,7 +86,14 @@ pub async fn prepare(
             (Ready::Archive { path }, format!("the database of {variable}"), "url")
         }
     };
-    let requirements = read_requirements(&source, bench.map(|bench| bench.host), cancel).await?;
+    let requirements = match engine {
+        EngineKind::Postgres => read_requirements(&source, bench.map(|bench| bench.host), cancel).await?,
+        // What a dump of these needs, its client says when it reads it.
+        EngineKind::Mysql | EngineKind::Mariadb => {
+            readable(&source)?;
+            Requirements::default()
+        }
+    };
     if let (Some(_), Ready::Script { path, .. }) = (requirements.unfinished, &source) {
         return Err(SnapshotError::CutShort { path: path.clone() });
     }
@@ -154,6 +162,14 @@ async fn read_requirements(
             Ok(dump::requirements(&sql[..]).expect("a slice can be read"))
         }
     }
+}
+
+/// That the file can be opened, and decompressed at its beginning.
+fn readable(source: &Ready) -> Result<(), SnapshotError> {
+    let Ready::Script { path, compression } = source else { return Ok(()) };
+    let mut script = open(path, *compression, Arc::default())?;
+    let damaged = |source| SnapshotError::Damaged { path: path.to_owned(), source };
+    script.read(&mut [0; 1]).map(|_| ()).map_err(damaged)
 }
 
 fn script_requirements(path: &Path, compression: Compression) -> Result<Requirements, SnapshotError> {

@@ -11,12 +11,13 @@ use futures::future::{join_all, try_join_all};
 use futures::{StreamExt, TryStreamExt};
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::client_login;
+use crate::engine::endpoint::Endpoint;
 use crate::engine::host::StopMode;
-use crate::engine::postgres::connect::DriverError;
-use crate::engine::server::{self, ServerError};
+use crate::engine::server::{self, BoxError, ServerError, Wanted};
 use crate::lab::lease::LeasedNode;
 use crate::lab::{self, Lab, LabError, LabKind};
-use crate::scenario::{self, EngineKind, Scenario};
+use crate::scenario::{self, Scenario};
 
 pub use self::node::{Disk, Kept, Node};
 pub use crate::engine::server::Trouble;
@@ -32,13 +33,11 @@ pub enum TopologyError {
     Lab(#[from] LabError),
     #[error("node {node} failed")]
     Server { node: String, source: ServerError },
-    #[error("{what} is not supported yet")]
-    NotSupported { what: String },
     #[error("could not set up replication on node {node}")]
     Replication {
         node: String,
         #[source]
-        source: DriverError,
+        source: BoxError,
     },
     #[error("a row of the writer did not arrive on node {node} within {deadline:?}; last seen: {last}")]
     NotReplicated { node: String, deadline: Duration, last: String, log: Vec<String> },
@@ -105,7 +104,6 @@ impl Topology {
     /// # Errors
     /// [`TopologyError`]; each is about this machine or its lab, none about the release.
     pub async fn start(request: &TopologyRequest<'_>, cancel: &CancellationToken) -> Result<Topology, TopologyError> {
-        only_supported(request.scenario)?;
         let software = server::software(request.scenario.topology.engine, request.scenario.version());
         let base = request.base;
         let chosen = async {
@@ -218,43 +216,39 @@ impl Topology {
                 }
                 done => done?,
             }
-            let endpoint = node.endpoint();
-            nodes.push((
-                LeasedNode {
-                    name: node.name().to_owned(),
-                    engine: endpoint.engine,
-                    host: endpoint.host.clone(),
-                    port: endpoint.port,
-                    user: endpoint.user.clone(),
-                    database: endpoint.database.clone(),
-                },
-                endpoint.password,
-            ));
+            nodes.push((node.name().to_owned(), node.endpoint()));
         }
-        let passwords = self.lab.folder().join("pgpass");
+        let engine = self.writer().endpoint().engine;
+        let passwords = self.lab.folder().join(client_login::file_name(engine));
         write_passwords(&passwords, &nodes)
             .map_err(|source| TopologyError::Unwritable { path: passwords.clone(), source })?;
-        Ok((passwords, nodes.into_iter().map(|(node, _)| node).collect()))
+        let leased = |(name, endpoint): (String, Endpoint)| {
+            let Endpoint { engine, host, port, user, database, .. } = endpoint;
+            LeasedNode { name, engine, host, port, user, database }
+        };
+        Ok((passwords, nodes.into_iter().map(leased).collect()))
     }
 
     async fn start_nodes(&mut self, scenario: &Scenario) -> Result<(), TopologyError> {
         let lab = self.lab.handle();
         let engine = scenario.topology.engine;
-        let hosts = scenario.topology.nodes.iter().map(|node| {
+        let hosts = scenario.topology.nodes.iter().zip(1..).map(|(node, number)| {
             let lab = &lab;
             async move {
                 let software = server::software(engine, &node.version);
-                Ok::<_, TopologyError>((node, lab.host(&node.name, &software).await?))
+                Ok::<_, TopologyError>((node, number, lab.host(&node.name, &software).await?))
             }
         });
         let mut waiting = try_join_all(hosts).await?;
         while !waiting.is_empty() {
             let upstream_of = |node: &scenario::Node| node.replicates.as_ref().map(|name| self.node(name));
             let (ready, rest): (Vec<_>, Vec<_>) =
-                waiting.into_iter().partition(|(node, _)| upstream_of(node).is_none_or(|upstream| upstream.is_some()));
-            let launches = ready.into_iter().map(|(node, host)| {
-                let (database, upstream) = (&scenario.snapshot.database, upstream_of(node).flatten());
-                Node::launch(lab.clone(), host, engine, node, upstream, database, &self.logs)
+                waiting.into_iter().partition(|(node, ..)| upstream_of(node).is_none_or(|upstream| upstream.is_some()));
+            let launches = ready.into_iter().map(|(node, number, host)| {
+                let database = scenario.snapshot.database.clone();
+                let wanted = Wanted { number, settings: node.settings.clone(), database };
+                let upstream = upstream_of(node).flatten();
+                Node::launch(lab.clone(), host, engine, node, wanted, upstream, &self.logs)
             });
             let started: Vec<Node> = futures::stream::iter(launches).buffered(AT_ONCE).try_collect().await?;
             self.nodes.extend(started);
@@ -277,7 +271,7 @@ impl Topology {
 pub struct Released {
     /// The lab's folder.
     pub folder: PathBuf,
-    /// A password file for libpq, readable by this user alone.
+    /// A file that the engine's own client reads passwords from, readable by this user alone.
     pub passwords: PathBuf,
     pub nodes: Vec<LeasedNode>,
 }
@@ -285,29 +279,13 @@ pub struct Released {
 impl Released {
     /// A shell command that opens a session on a node. Holds no password.
     pub fn connect(&self, node: &LeasedNode) -> String {
-        format!("{} psql '{}'", self.environment(), node.url())
-    }
-
-    /// What a shell puts before a client of libpq, so that it finds the passwords: "PGPASSFILE='…'".
-    pub fn environment(&self) -> String {
-        format!("PGPASSFILE='{}'", self.passwords.display().to_string().replace('\'', r"'\''"))
+        client_login::command(&self.passwords, &node.name, &node.endpoint())
     }
 }
 
-fn only_supported(scenario: &Scenario) -> Result<(), TopologyError> {
-    let not = |what: String| Err(TopologyError::NotSupported { what });
-    match scenario.topology.engine {
-        EngineKind::Postgres => Ok(()),
-        engine => not(format!("a topology of {}", engine.name())),
-    }
-}
-
-fn write_passwords(path: &Path, nodes: &[(LeasedNode, String)]) -> std::io::Result<()> {
+fn write_passwords(path: &Path, nodes: &[(String, Endpoint)]) -> std::io::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    for (node, password) in nodes {
-        writeln!(file, "{}:{}:*:{}:{password}", node.host, node.port, node.user)?;
-    }
-    Ok(())
+    nodes.iter().try_for_each(|(name, endpoint)| file.write_all(client_login::entry(name, endpoint).as_bytes()))
 }

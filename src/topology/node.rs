@@ -72,12 +72,11 @@ impl Node {
         host: Arc<dyn LabHost>,
         engine: EngineKind,
         node: &scenario::Node,
+        wanted: Wanted,
         upstream: Option<&Node>,
-        database: &str,
         logs: &Path,
     ) -> Result<Node, TopologyError> {
         let software = server::software(engine, &node.version);
-        let wanted = Wanted { settings: node.settings.clone(), database: database.to_owned() };
         let made = match upstream {
             None => server::init(engine, as_host(&host), wanted).await,
             Some(upstream) => {

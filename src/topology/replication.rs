@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Node, TopologyError};
-use crate::engine::postgres::replication::{self, Heart, Pulse};
+use crate::engine::replication::{self, Heart, Pulse};
 use crate::event::with_causes;
 
 /// For a row to arrive on a replica that has just been made.
@@ -29,7 +29,11 @@ async fn arrives(replica: &Node) -> Result<(), TopologyError> {
         let last = match shown {
             Ok(shown) if shown.number >= 1 => return Ok(()),
             Ok(_) => "an older row".to_owned(),
-            Err(error) => with_causes(&error),
+            Err(error) => with_causes(error.as_ref()),
+        };
+        let last = match replication::ailment(&replica.endpoint()).await {
+            Ok(Some(ailment)) => ailment,
+            _ => last,
         };
         if began.elapsed() > ARRIVES {
             let log = replica.log_tail(LOG_LINES).await;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use rehearsal::engine::EngineKind;
 use rehearsal::engine::endpoint::Endpoint;
 use rehearsal::engine::postgres::connect::connect;
 use rehearsal::engine::postgres::measure::Lineage;
@@ -70,7 +71,7 @@ async fn restored(snapshot: &Snapshot, into: &Endpoint, extensions: &[Extension]
     let host = LocalHost::beside(into);
     let cancel = CancellationToken::new();
     let bench = Bench { host: &host, folder: host.folder.path(), version: "15", node: None };
-    let prepared = prepare(snapshot, Some(bench), &cancel).await?;
+    let prepared = prepare(EngineKind::Postgres, snapshot, Some(bench), &cancel).await?;
     let (superuser, database) = ("postgres", into.database.as_str());
     let offer = Offer { version: "15", node: None, superuser, database, extensions, host: Some(&host) };
     check(&prepared, &offer).await?;

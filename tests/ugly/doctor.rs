@@ -11,6 +11,9 @@ use crate::support::{Ended, Room, has, in_ci, is_root};
 
 const SERVERS: &str = "/usr/lib/postgresql";
 const VERSIONS: [&str; 6] = ["13", "14", "15", "16", "17", "18"];
+/// Those that can be brought up, in their order after the others.
+const OTHERS: [(&str, &str); 4] = [("mariadb", "10.5"), ("mariadb", "10.11"), ("mariadb", "11.8"), ("mysql", "9.7")];
+const MARIADB: &str = "/usr/sbin/mariadbd";
 
 #[test]
 fn neither() {
@@ -20,6 +23,11 @@ fn neither() {
     let data = data(&found);
     assert_eq!(data["docker"]["why"].as_str().map(|why| why.contains("unix:///nonexistent")), Some(true), "{data}");
     let hint = "start Docker, or set DOCKER_HOST=unix://… to its socket";
+    let packages = ["mariadb-server-core", "mariadb-server-core", "mariadb-server-core", "mysql-server-core"];
+    for (server, package) in others(&data).iter().zip(packages) {
+        assert_eq!(server["docker"]["hint"], hint, "{data}");
+        assert!(server["native"]["hint"].as_str().is_some_and(|hint| hint.contains(package)), "{data}");
+    }
     for (server, version) in servers(&data).iter().zip(VERSIONS) {
         assert_eq!(server["docker"]["hint"], hint, "{data}");
         let hint = format!("install the server, on Debian the package postgresql-{version}");
@@ -33,7 +41,9 @@ fn neither() {
         "✗ postgres 18 – –",
         "postgres 13 native install the server, on Debian the package postgresql-13",
         "pg_dump install PostgreSQL's client programs",
-        "0 of 6 versions can be rehearsed",
+        "✗ mariadb 11.8 – –",
+        "✗ mysql 9.7 – –",
+        "0 of 6 versions can be rehearsed on this machine as it is, and 0 of 4 brought up",
     ]);
     assert_nothing_made(&room);
 }
@@ -59,6 +69,7 @@ fn native_only() {
     text.exits(0).tells(&[
         &format!("✓ postgres 15 – {release} in {SERVERS}/15/bin"),
         &format!("{} of 6 versions can be rehearsed", installed().len()),
+        &format!("and {} of 4 brought up", usize::from(Path::new(MARIADB).exists())),
     ]);
     assert_eq!(text.stderr, "");
 
@@ -88,7 +99,10 @@ fn docker_only() {
     for version in VERSIONS.iter().filter(|version| !images().contains(version)) {
         text.tells(&[&format!("postgres {version} docker docker pull postgres:{version}")]);
     }
-    text.tells(&[&format!("{} of 6 versions", images().len())]);
+    text.tells(&[&format!("{} of 6 versions", images().len()), &format!("and {} of 4", other_images().len())]);
+    for (engine, version) in other_images() {
+        text.tells(&[&format!("✓ {engine} {version} rehearsal/{engine}:{version} –")]);
+    }
     assert_nothing_made(&room);
 }
 
@@ -129,7 +143,10 @@ fn on_machine(room: &Room, servers: Servers, docker: bool) -> Option<Command> {
             return None;
         }
         // In a view of the file system that ends with the program; nobody else sees it.
-        let hide = format!("if [ -d {SERVERS} ]; then mount -t tmpfs none {SERVERS}; fi && PATH= && exec \"$@\"");
+        let hide = format!(
+            "if [ -d {SERVERS} ]; then mount -t tmpfs none {SERVERS}; fi \
+             && if [ -e {MARIADB} ]; then mount --bind /dev/null {MARIADB}; fi && PATH= && exec \"$@\""
+        );
         let mut inside = Command::new("unshare");
         inside.args(["--mount", "sh", "-c", &hide, "sh"]).arg(command.get_program());
         inside.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -150,13 +167,22 @@ fn installed() -> Vec<&'static str> {
 
 fn data(found: &Ended) -> Value {
     let data: Value = serde_json::from_str(&found.stdout).expect("it is JSON");
-    let versions: Vec<&str> = servers(&data).iter().filter_map(|server| server["version"].as_str()).collect();
-    assert_eq!(versions, VERSIONS);
+    let names = |servers: &[Value]| -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        servers.iter().map(|server| (text(&server["engine"]), text(&server["version"]))).collect()
+    };
+    assert_eq!(names(servers(&data)), VERSIONS.map(|version| ("postgres".to_owned(), version.to_owned())));
+    assert_eq!(names(others(&data)), OTHERS.map(|(engine, version)| (engine.to_owned(), version.to_owned())));
     data
 }
 
+/// On which a release can be rehearsed.
 fn servers(data: &Value) -> &[Value] {
-    data["servers"].as_array().expect("a list")
+    &data["servers"].as_array().expect("a list")[..VERSIONS.len()]
+}
+
+fn others(data: &Value) -> &[Value] {
+    &data["servers"].as_array().expect("a list")[VERSIONS.len()..]
 }
 
 /// The versions that this lab has.
@@ -170,6 +196,10 @@ fn images() -> Vec<&'static str> {
     let has =
         |version: &str| ["rehearsal/", ""].iter().any(|owner| docker::has_image(&format!("{owner}postgres:{version}")));
     VERSIONS.into_iter().filter(|version| has(version)).collect()
+}
+
+fn other_images() -> Vec<(&'static str, &'static str)> {
+    OTHERS.into_iter().filter(|(engine, version)| docker::has_image(&format!("rehearsal/{engine}:{version}"))).collect()
 }
 
 #[track_caller]

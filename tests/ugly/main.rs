@@ -3,6 +3,7 @@
 
 mod docker;
 mod doctor;
+mod engines;
 mod faults;
 mod files;
 mod killed;

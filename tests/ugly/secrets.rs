@@ -123,7 +123,7 @@ fn servers_listen_on_loopback_alone() {
 }
 
 /// Addresses on which the processes of this room listen.
-fn listening(room: &Room) -> Vec<String> {
+pub fn listening(room: &Room) -> Vec<String> {
     let mut found = Vec::new();
     for pid in room.pids() {
         let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
@@ -155,7 +155,7 @@ fn listening(room: &Room) -> Vec<String> {
     found
 }
 
-fn published(room: &Room) -> Vec<String> {
+pub fn published(room: &Room) -> Vec<String> {
     let container = room.containers().pop().expect("a container");
     docker::published(&container)
 }

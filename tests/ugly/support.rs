@@ -272,6 +272,14 @@ impl Room {
         })
     }
 
+    /// The process of this room whose arguments hold this text.
+    pub fn process_in(&self, text: &str) -> Option<i32> {
+        self.pids().into_iter().find(|pid| {
+            let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&words).contains(text)
+        })
+    }
+
     pub fn containers(&self) -> Vec<String> {
         let label = self.label().filter(|_| has("docker"));
         label.map(|label| docker::containers(&label)).unwrap_or_default()
@@ -294,6 +302,15 @@ impl Room {
     fn label(&self) -> Option<String> {
         let base = fs::read_to_string(self.path("lab/id")).ok()?;
         Some(format!("rehearsal.base={base}"))
+    }
+
+    /// Every file that was recorded under `.rehearsal`, and everything that the last program said.
+    pub fn records(&self) -> Vec<(PathBuf, String)> {
+        let mut found = Vec::new();
+        for name in ["work/.rehearsal", "stdout", "stderr"] {
+            collect(&self.path(name), &mut found);
+        }
+        found
     }
 
     /// Every file that the run left and everything that it said.

@@ -1,4 +1,4 @@
-//! Container images with a Postgres server in them, built from Debian's packages alone: for machines that cannot pull, and for tests.
+//! Container images with a database server in them, built from Debian's packages alone: for machines that cannot pull, and for tests.
 //!
 //! An image is one tar of a Debian suite with the server installed, imported as one layer. The daemon needs no network for it and sees
 //! no path of this machine; no command line client of Docker is needed.
@@ -18,19 +18,36 @@ use tokio_util::io::ReaderStream;
 use crate::setup;
 use crate::terminal::say;
 
-/// What is built: `rehearsal/postgres:VERSION` from the suite that carries that major.
+/// What is built: `rehearsal/ENGINE:VERSION` from the suite that carries that version.
 struct Recipe {
+    engine: Engine,
     version: &'static str,
     suite: &'static str,
-    /// Beside the server and its client.
+    /// Extensions of Postgres, beside the server and its client.
     extensions: &'static [&'static str],
 }
 
+#[derive(Clone, Copy)]
+enum Engine {
+    Postgres,
+    Mariadb,
+    Mysql,
+}
+
 const RECIPES: &[Recipe] = &[
-    Recipe { version: "13", suite: "bullseye", extensions: &[] },
-    Recipe { version: "15", suite: "bookworm", extensions: &["pgtap", "unit", "pglogical", "wal2json", "repack"] },
-    Recipe { version: "17", suite: "trixie", extensions: &[] },
-    Recipe { version: "18", suite: "sid", extensions: &[] },
+    Recipe { engine: Engine::Postgres, version: "13", suite: "bullseye", extensions: &[] },
+    Recipe {
+        engine: Engine::Postgres,
+        version: "15",
+        suite: "bookworm",
+        extensions: &["pgtap", "unit", "pglogical", "wal2json", "repack"],
+    },
+    Recipe { engine: Engine::Postgres, version: "17", suite: "trixie", extensions: &[] },
+    Recipe { engine: Engine::Postgres, version: "18", suite: "sid", extensions: &[] },
+    Recipe { engine: Engine::Mariadb, version: "10.5", suite: "bullseye", extensions: &[] },
+    Recipe { engine: Engine::Mariadb, version: "10.11", suite: "bookworm", extensions: &[] },
+    Recipe { engine: Engine::Mariadb, version: "11.8", suite: "trixie", extensions: &[] },
+    Recipe { engine: Engine::Mysql, version: "9.7", suite: "sid", extensions: &[] },
 ];
 
 /// Images built at the same time: each needs a core and about a gigabyte of disk.
@@ -44,7 +61,7 @@ const RECIPE_LABEL: &str = "rehearsal.recipe";
 
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Args {
-    /// Build only this one: postgres-15
+    /// Build only this one: postgres-15, mariadb-11.8, mysql-9.7
     #[arg(long, value_name = "IMAGE")]
     pub only: Vec<String>,
 }
@@ -117,7 +134,7 @@ async fn build(docker: &Docker, recipe: &Recipe) -> anyhow::Result<()> {
     let body = ReaderStream::with_capacity(tokio::fs::File::open(&tar).await?, 1 << 20);
     let options = CreateImageOptionsBuilder::new()
         .from_src("-")
-        .repo("rehearsal/postgres")
+        .repo(recipe.repository())
         .tag(recipe.version)
         .changes(recipe.changes())
         .build();
@@ -148,18 +165,55 @@ async fn pack(recipe: &Recipe, tar: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+impl Engine {
+    fn name(self) -> &'static str {
+        match self {
+            Engine::Postgres => "postgres",
+            Engine::Mariadb => "mariadb",
+            Engine::Mysql => "mysql",
+        }
+    }
+}
+
 impl Recipe {
     fn name(&self) -> String {
-        format!("postgres-{}", self.version)
+        format!("{}-{}", self.engine.name(), self.version)
+    }
+
+    fn repository(&self) -> &'static str {
+        match self.engine {
+            Engine::Postgres => "rehearsal/postgres",
+            Engine::Mariadb => "rehearsal/mariadb",
+            Engine::Mysql => "rehearsal/mysql",
+        }
     }
 
     fn image(&self) -> String {
-        format!("rehearsal/postgres:{}", self.version)
+        format!("{}:{}", self.repository(), self.version)
     }
 
     fn packages(&self) -> Vec<String> {
-        let server = format!("postgresql-{}", self.version);
-        std::iter::once(server.clone()).chain(self.extensions.iter().map(|name| format!("{server}-{name}"))).collect()
+        match self.engine {
+            Engine::Postgres => {
+                let server = format!("postgresql-{}", self.version);
+                let extensions = self.extensions.iter().map(|name| format!("{server}-{name}"));
+                std::iter::once(server.clone()).chain(extensions).collect()
+            }
+            Engine::Mariadb => vec!["mariadb-server".to_owned()],
+            Engine::Mysql => vec!["mysql-server".to_owned(), "mysql-client".to_owned()],
+        }
+    }
+
+    /// The packages would make a server of their own, which nothing here uses.
+    fn without_a_server(&self) -> String {
+        match self.engine {
+            Engine::Postgres => "--essential-hook=mkdir -p \"$1/etc/postgresql-common\" \
+                 && echo 'create_main_cluster = false' >\"$1/etc/postgresql-common/createcluster.conf\""
+                .to_owned(),
+            Engine::Mariadb | Engine::Mysql => {
+                "--customize-hook=find \"$1/var/lib/mysql\" -mindepth 1 -delete".to_owned()
+            }
+        }
     }
 
     fn arguments(&self) -> Vec<String> {
@@ -167,10 +221,7 @@ impl Recipe {
             "--quiet".to_owned(),
             "--variant=minbase".to_owned(),
             format!("--include={}", self.packages().join(",")),
-            // The package would make a cluster of its own, which nothing here uses.
-            "--essential-hook=mkdir -p \"$1/etc/postgresql-common\" \
-             && echo 'create_main_cluster = false' >\"$1/etc/postgresql-common/createcluster.conf\""
-                .to_owned(),
+            self.without_a_server(),
         ];
         for path in ["doc", "man", "info", "locale"] {
             arguments.push(format!("--dpkgopt=path-exclude=/usr/share/{path}/*"));
@@ -185,7 +236,11 @@ impl Recipe {
 
     fn settings(&self) -> Vec<String> {
         let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-        vec![format!("ENV PATH={path}:/usr/lib/postgresql/{}/bin", self.version), "ENV LANG=C.UTF-8".to_owned()]
+        let path = match self.engine {
+            Engine::Postgres => format!("ENV PATH={path}:/usr/lib/postgresql/{}/bin", self.version),
+            Engine::Mariadb | Engine::Mysql => format!("ENV PATH={path}"),
+        };
+        vec![path, "ENV LANG=C.UTF-8".to_owned()]
     }
 
     fn changes(&self) -> Vec<String> {

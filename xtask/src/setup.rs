@@ -23,6 +23,13 @@ pub const POSTGRES_MAJOR: &str = "15";
 pub const POSTGRES: Need =
     Need { name: "Postgres 15", packages: &["postgresql-15"], found: || postgres_programs().is_some() };
 
+/// The server and its client alone: with the whole package would come an account, and a server that starts by itself.
+pub const MARIADB: Need = Need {
+    name: "MariaDB",
+    packages: &["mariadb-server-core", "mariadb-client-core"],
+    found: || Path::new("/usr/sbin/mariadbd").exists() || on_path("mariadbd"),
+};
+
 pub const GIT: Need = Need { name: "git", packages: &["git"], found: || on_path("git") };
 
 pub const CHROMIUM: Need =

@@ -18,7 +18,7 @@ pub struct Args {
 /// # Errors
 /// Something the tests need is missing and cannot be had.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    setup::provide(&[&setup::POSTGRES, &setup::GIT, &setup::CHROMIUM])?;
+    setup::provide(&[&setup::POSTGRES, &setup::MARIADB, &setup::GIT, &setup::CHROMIUM])?;
     provide_images()?;
     let mut command = cargo();
     command.arg("test");

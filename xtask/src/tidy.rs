@@ -72,6 +72,7 @@ const ROOMS: &[Room] = &[
 
 /// Crates that belong to some rooms alone.
 const CRATES: &[(&str, &[&str])] = &[
+    ("mysql_async", &["engine"]),
     ("tokio_postgres", &["engine"]),
     ("testcontainers", &["lab"]),
     ("bollard", &["lab"]),

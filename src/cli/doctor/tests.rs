@@ -20,6 +20,7 @@ fn diagnosis(docker: bool, native: bool) -> Diagnosis {
         _ => Part::Missing(missing_as("no server", &format!("install the server postgresql-{version}"))),
     };
     let server = |version: &str| Server {
+        rehearsed: true,
         engine: "postgres",
         version: version.into(),
         docker: image(version),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::connect::{Connection, DriverError, connect};
 use crate::engine::endpoint::Endpoint;
+use crate::engine::replication::{Position, Shown, Standing};
 
 /// Where the heartbeat lies.
 const DATABASE: &str = "rehearsal_heartbeat";
@@ -60,15 +61,6 @@ impl Heart {
     }
 }
 
-/// What a replica shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shown {
-    /// The heartbeat's number.
-    pub number: i64,
-    /// Up to where its log was replayed, in bytes.
-    pub replayed: u64,
-}
-
 /// Where they arrive.
 pub struct Pulse {
     connection: Connection,
@@ -88,28 +80,30 @@ impl Pulse {
         let shown = "SELECT pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_last_wal_replay_lsn(), '0/0')::int8,
             (SELECT number FROM public.beat)";
         let row = self.connection.client.query_one(shown, &[]).await?;
-        Ok(Shown { number: row.get(1), replayed: bytes(row.get(0)) })
+        Ok(Shown { number: row.get(1), replayed: Some(bytes(row.get(0))) })
     }
 
     /// # Errors
     /// The driver's.
-    pub async fn standing(&self) -> Result<Standing, DriverError> {
+    pub async fn standing(&self, to: &Position) -> Result<Standing, DriverError> {
         let standing = "SELECT pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_last_wal_replay_lsn(), '0/0')::int8,
             pg_catalog.pg_is_wal_replay_paused(),
             EXISTS (SELECT FROM pg_catalog.pg_stat_wal_receiver WHERE status = 'streaming')";
         let row = self.connection.client.query_one(standing, &[]).await?;
-        Ok(Standing { replayed: bytes(row.get(0)), paused: row.get(1), receiving: row.get(2) })
+        let (replayed, halted, receiving) = (bytes(row.get(0)), row.get(1), row.get(2));
+        // There is no other kind of position here.
+        let missing_bytes = match to {
+            Position::Bytes(to) => Some(to.saturating_sub(replayed)),
+            Position::Gtid(_) => None,
+        };
+        let words = match (halted, receiving) {
+            (true, _) => "its replay is paused",
+            (false, false) => "it receives no log",
+            (false, true) => "it receives the log and has not replayed all of it",
+        };
+        let has_it = missing_bytes == Some(0);
+        Ok(Standing { has_it, missing_bytes, progress: replayed, receiving, halted, words: words.to_owned() })
     }
-}
-
-/// How a replica stands to what was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
-    pub replayed: u64,
-    /// It replays nothing until somebody tells it to, or it is restarted.
-    pub paused: bool,
-    /// It receives the log.
-    pub receiving: bool,
 }
 
 /// Where the log ends, in bytes.

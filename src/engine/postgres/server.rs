@@ -64,11 +64,11 @@ const RESERVED: &[&str] = &[
 
 /// Where Debian, Red Hat, Homebrew and Postgres.app put each major version.
 const PLACES: &[Place] = &[
-    Place { before: "/usr/lib/postgresql/", after: "/bin" },
-    Place { before: "/usr/pgsql-", after: "/bin" },
-    Place { before: "/opt/homebrew/opt/postgresql@", after: "/bin" },
-    Place { before: "/usr/local/opt/postgresql@", after: "/bin" },
-    Place { before: "/Applications/Postgres.app/Contents/Versions/", after: "/bin" },
+    Place::Series { before: "/usr/lib/postgresql/", after: "/bin" },
+    Place::Series { before: "/usr/pgsql-", after: "/bin" },
+    Place::Series { before: "/opt/homebrew/opt/postgresql@", after: "/bin" },
+    Place::Series { before: "/usr/local/opt/postgresql@", after: "/bin" },
+    Place::Series { before: "/Applications/Postgres.app/Contents/Versions/", after: "/bin" },
 ];
 
 /// Versions of which `cargo xtask images` builds an image.

@@ -1,13 +1,19 @@
 use crate::engine::postgres::server::software;
+use crate::engine::server;
 use crate::scenario::EngineKind;
 
 /// The task that builds images does not know the library.
 #[test]
 fn the_images_that_can_be_built_are_told() {
-    let recipes = include_str!("../../../xtask/src/images.rs");
-    for version in EngineKind::Postgres.versions() {
-        let recipe = format!("Recipe {{ version: {version:?},");
-        assert_eq!(software(version).image_hint().contains("xtask images"), recipes.contains(&recipe), "{version}");
+    let recipes = include_str!("../../../xtask/src/images.rs").split_whitespace().collect::<Vec<_>>().join(" ");
+    for (engine, name) in
+        [(EngineKind::Postgres, "Postgres"), (EngineKind::Mariadb, "Mariadb"), (EngineKind::Mysql, "Mysql")]
+    {
+        for version in engine.versions() {
+            let recipe = format!("Recipe {{ engine: Engine::{name}, version: {version:?},");
+            let built = server::software(engine, version).image_hint().contains("xtask images");
+            assert_eq!(built, recipes.contains(&recipe), "{name} {version}");
+        }
     }
     assert_eq!(software("14").image_hint(), "docker pull postgres:14");
 }

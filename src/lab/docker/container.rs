@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::exec::{Attached, Inside, Run, Sink};
 use super::{call, engine, failed, image_for, remove_container, remove_image};
 use crate::engine::host::{Exec, ExecOutput, Host, HostError, Listen, StopMode};
-use crate::engine::software::Software;
+use crate::engine::software::{BESIDE, Software};
 use crate::lab::lease::Lease;
 use crate::lab::native::last_lines;
 use crate::lab::process::describe_signal;
@@ -50,17 +50,20 @@ read -r word
 [ "$word" = keep ] || kill -TERM 1
 "#;
 
-/// Finds the server's folder and account, and makes ours. Answers folder, version, user, user id, group id and the names of the
-/// server's programs, a line each.
+/// Finds the server's folder and account, and makes ours. Answers version, user, user id, group id and the paths of the programs in the
+/// server's folder and beside it, a line each.
 const PREPARE: &str = r#"
-server=$1 user=$2 folder=$3; shift 3
+server=$1 user=$2 folder=$3 beside=$4; shift 4
 id -u "$user" >/dev/null 2>&1 || user=nobody
 found=
 for place in "$@"; do [ -x "$place/$server" ] && { found=$place; break; }; done
 [ -n "$found" ] || { path=$(command -v "$server") && found=$(dirname "$(readlink -f "$path")"); }
 [ -n "$found" ] || { echo "no $server in it" >&2; exit 1; }
 mkdir -p "$folder/s" && chown "$user" "$folder" "$folder/s" && chmod 700 "$folder" "$folder/s" || exit 1
-echo "$found"; "$found/$server" --version && echo "$user" && id -u "$user" && id -g "$user" && ls "$found"
+"$found/$server" --version && echo "$user" && id -u "$user" && id -g "$user" || exit 1
+for program in "$found"/*; do [ -f "$program" ] && echo "$program"; done
+for place in $beside; do for program in "$found/$place"/*; do [ -f "$program" ] && echo "$program"; done; done
+:
 "#;
 
 const START: &str = r#"echo $$ >"$0.pid"; exec "$@" >>"$0.log" 2>&1 </dev/null"#;
@@ -164,8 +167,9 @@ impl DockerHost {
 #[async_trait]
 impl Host for DockerHost {
     async fn program(&self, name: &str) -> Result<String, HostError> {
-        if self.prepared.programs.iter().any(|program| program == name) {
-            return Ok(format!("{}/{name}", self.prepared.folder));
+        let is_it = |program: &&String| program.rsplit_once('/').is_some_and(|(_, file)| file == name);
+        if let Some(program) = self.prepared.programs.iter().find(is_it) {
+            return Ok(program.clone());
         }
         Err(HostError::NoProgram {
             program: name.to_owned(),
@@ -360,8 +364,7 @@ impl LabHost for DockerHost {
 
 /// What a container has for us.
 struct Prepared {
-    /// Of the server's programs.
-    folder: String,
+    /// Paths of the server's programs.
     programs: Vec<String>,
     user: String,
     ids: (u64, u64),
@@ -422,17 +425,17 @@ async fn prepare(inside: &Inside, image: &str, software: &Software) -> Result<Pr
     };
     let places: Vec<String> =
         software.places.iter().map(|place| place.of(software.series()).to_string_lossy().into_owned()).collect();
-    let mut arguments = vec![software.server, software.user, FOLDER];
+    let beside = BESIDE.join(" ");
+    let mut arguments = vec![software.server, software.user, FOLDER, &beside];
     arguments.extend(places.iter().map(String::as_str));
     let said = inside.script(PREPARE, &arguments, SCRIPT_DEADLINE).await.map_err(|error| bad(error.to_string()))?;
     let lines: Vec<&str> = said.lines().collect();
-    let [folder, version, user, uid, gid, ref programs @ ..] = lines[..] else { return Err(bad(said)) };
+    let [version, user, uid, gid, ref programs @ ..] = lines[..] else { return Err(bad(said)) };
     match (software.parse_version)(version) {
         Some(found) if software.accepts(&found) => {}
         _ => return Err(bad(version.to_owned())),
     }
     Ok(Prepared {
-        folder: folder.to_owned(),
         programs: programs.iter().map(|name| (*name).to_owned()).collect(),
         user: user.to_owned(),
         ids: (number(uid, "a user id")?, number(gid, "a group id")?),

@@ -22,7 +22,7 @@ use super::lease::{self, Lease};
 use super::process::{self, Account, Group, Identity};
 use super::{Copied, LabError, LabHost, Place, blocking, copy, feed};
 use crate::engine::host::{Exec, ExecOutput, Host, HostError, Listen, StopMode};
-use crate::engine::software::{Software, StopSignal};
+use crate::engine::software::{BESIDE, Software, StopSignal};
 
 pub use find::Installed;
 pub(super) use find::{find, installed};
@@ -120,8 +120,9 @@ impl NativeHost {
 #[async_trait]
 impl Host for NativeHost {
     async fn program(&self, name: &str) -> Result<String, HostError> {
-        let path = self.programs.join(name);
-        if path.is_file() {
+        let beside = BESIDE.iter().map(|folder| self.programs.join(folder));
+        let mut places = std::iter::once(self.programs.clone()).chain(beside).map(|folder| folder.join(name));
+        if let Some(path) = places.find(|path| path.is_file()) {
             return Ok(path.to_string_lossy().into_owned());
         }
         Err(HostError::NoProgram {

@@ -15,20 +15,31 @@ use std::path::{Path, PathBuf};
 #[cfg(test)]
 pub(super) use self::step::{BUILT, NOT_BUILT};
 
-use super::Scenario;
 use super::grammar::{OneOrMany, ScenarioFile};
 use super::leaf::Text;
 use super::problem::{Mistake, Problems};
 use super::read::Either;
 use super::reference::{NodeField, references};
 use super::tree::{At, Place};
+use super::{EngineKind, Purpose, Scenario};
 use crate::finding::Severity;
 
-pub(super) fn scenario(raw: ScenarioFile, file: PathBuf, problems: &mut Problems) -> Option<Scenario> {
+pub(super) fn scenario(
+    raw: ScenarioFile,
+    file: PathBuf,
+    purpose: Purpose,
+    problems: &mut Problems,
+) -> Option<Scenario> {
     let nodes = topology::Nodes::of(raw.topology.as_ref().map(|table| &table.value));
-    let topology = raw.topology.and_then(|table| topology::topology(table.value, problems));
-    let mut check = Check { problems, nodes, names: Vec::new() };
+    let engine = raw.topology.as_ref().and_then(|table| table.value.engine.as_ref()).map(|engine| engine.value.0);
+    let topology = raw.topology.and_then(|table| topology::topology(table.value, purpose, problems));
+    let mut check = Check { problems, nodes, engine: engine.unwrap_or(EngineKind::Postgres), names: Vec::new() };
     let snapshot = raw.snapshot.and_then(|table| check.snapshot(table.value));
+    if let Some(setup) = &raw.setup
+        && check.engine != EngineKind::Postgres
+    {
+        check.not_yet(setup.at, format!("`[[setup]]` on {}", check.engine.name()));
+    }
     let setup = raw.setup.map(|steps| check.setup(steps.value)).unwrap_or_default();
     let steps = raw.step.map(|steps| check.plan(steps));
     let probes = check.probes(raw.probes.map(|table| table.value));
@@ -53,6 +64,7 @@ pub(super) fn scenario(raw: ScenarioFile, file: PathBuf, problems: &mut Problems
 struct Check<'p> {
     problems: &'p mut Problems,
     nodes: topology::Nodes,
+    engine: EngineKind,
     /// Names of steps so far, each with its line.
     names: Vec<(String, usize)>,
 }

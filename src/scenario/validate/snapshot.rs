@@ -10,7 +10,7 @@ use crate::scenario::leaf::Text;
 use crate::scenario::problem::Mistake;
 use crate::scenario::read::Found;
 use crate::scenario::tree::{At, Place};
-use crate::scenario::{Compression, Snapshot, SnapshotSource};
+use crate::scenario::{Compression, EngineKind, Snapshot, SnapshotSource};
 
 const DEFAULT_DATABASE: &str = "rehearsal";
 
@@ -27,6 +27,12 @@ impl Check<'_> {
         // Rules would mask it; they have been refused by name.
         let masked = table.gives("rules");
         let may_copy = masked || table.unmasked.is_some_and(|unmasked| unmasked.value);
+        let is_postgres = self.engine == EngineKind::Postgres;
+        if let Some(roles) = &table.roles
+            && !is_postgres
+        {
+            self.not_yet(roles.at, format!("`roles` on {}", self.engine.name()));
+        }
         let roles = table.roles.map(|roles| self.file(&roles, "file"));
         let source = table.from.and_then(|from| self.source(from, may_copy));
         let production_rows = table.production_rows.map(|rows| rows.value.0).unwrap_or_default();
@@ -47,6 +53,9 @@ impl Check<'_> {
             return Some(SnapshotSource::Empty);
         }
         if let Some(variable) = self.variable(text, from.at) {
+            if self.engine != EngineKind::Postgres {
+                self.not_yet(from.at, format!("a live server of {}", self.engine.name()));
+            }
             if !may_copy {
                 let message = "a live server's rows would be copied as they are";
                 self.clash(from.at, message, "write `unmasked = true` beside it if its rows may lie on this machine");
@@ -67,13 +76,16 @@ impl Check<'_> {
     }
 
     fn dump_folder(&mut self, path: PathBuf, at: Place) -> Option<SnapshotSource> {
-        if path.join("toc.dat").is_file() {
+        let is_postgres = self.engine == EngineKind::Postgres;
+        if is_postgres && path.join("toc.dat").is_file() {
             return Some(SnapshotSource::Directory { path });
         }
         if path.join("manifest.json").is_file() {
             self.not_yet(at, "a snapshot folder");
-        } else {
+        } else if is_postgres {
             self.wrong(at, "a folder without toc.dat", SOURCE_FORM);
+        } else {
+            self.not_yet(at, "a dump of several files");
         }
         None
     }
@@ -87,6 +99,11 @@ impl Check<'_> {
                 return None;
             }
         };
+        if start.starts_with(ARCHIVE) && self.engine != EngineKind::Postgres {
+            let form = format!("a dump of {} (.sql, .sql.gz, .sql.zst), or \"empty\"", self.engine.name());
+            self.wrong(at, "an archive of pg_dump", form);
+            return None;
+        }
         if start.starts_with(ARCHIVE) {
             return Some(SnapshotSource::Custom { path });
         }

@@ -9,7 +9,7 @@ use crate::scenario::leaf::{Scalar, Text};
 use crate::scenario::problem::{Mistake, Problems};
 use crate::scenario::read::{Found, List, Map};
 use crate::scenario::tree::At;
-use crate::scenario::{EngineKind, Extension, Node, Topology};
+use crate::scenario::{EngineKind, Extension, Node, Purpose, Topology};
 
 /// The one node of a topology that names none.
 const ONLY_NODE: &str = "primary";
@@ -26,6 +26,27 @@ const SETTINGS_OF_THE_LAB: &[&str] = &[
     "primary_conninfo",
     "primary_slot_name",
     "unix_socket_directories",
+];
+
+/// The same of MySQL and MariaDB, and who a server is among those that replicate.
+const OPTIONS_OF_THE_LAB: &[&str] = &[
+    "basedir",
+    "bind_address",
+    "datadir",
+    "defaults_extra_file",
+    "defaults_file",
+    "init_file",
+    "log_bin",
+    "log_error",
+    "mysqlx",
+    "pid_file",
+    "port",
+    "server_id",
+    "skip_grant_tables",
+    "skip_log_bin",
+    "skip_networking",
+    "socket",
+    "user",
 ];
 
 /// What `on` can name and a node cannot be called.
@@ -81,17 +102,17 @@ impl Nodes {
     }
 }
 
-pub(super) fn topology(table: TopologyTable, problems: &mut Problems) -> Option<Topology> {
+pub(super) fn topology(table: TopologyTable, purpose: Purpose, problems: &mut Problems) -> Option<Topology> {
     let engine = table.engine.map(|engine| {
-        if engine.value.0 != EngineKind::Postgres {
-            let what = format!("engine \"{}\"", engine.value.0.name());
+        if engine.value.0 != EngineKind::Postgres && purpose == Purpose::Rehearse {
+            let what = format!("a rehearsal on {}", engine.value.0.name());
             problems.raise(engine.at, Mistake::NotSupportedYet { what });
         }
         engine.value.0
     });
     let default = table.version.map(|found| version(found, engine, problems));
     let raw = table.nodes.map(|nodes| nodes.value.0).unwrap_or_default();
-    lineage(&raw, default.as_deref(), problems);
+    lineage(&raw, engine, default.as_deref(), problems);
     let mut nodes = Vec::new();
     for (name, table) in raw {
         nodes.push(node(name, table.value, engine, default.as_deref(), problems));
@@ -106,7 +127,12 @@ pub(super) fn topology(table: TopologyTable, problems: &mut Problems) -> Option<
 }
 
 /// Who replicates whom: one node that replicates none, and no circles.
-fn lineage(raw: &[(At<String>, At<NodeTable>)], default: Option<&str>, problems: &mut Problems) {
+fn lineage(
+    raw: &[(At<String>, At<NodeTable>)],
+    engine: Option<EngineKind>,
+    default: Option<&str>,
+    problems: &mut Problems,
+) {
     let of = |name: &str| raw.iter().find(|(node, _)| node.value == name).map(|(_, table)| &table.value);
     let upstream = |name: &str| of(name).and_then(|table| table.replicates.as_ref()).map(|node| node.value.0.as_str());
     let gives = |table: &NodeTable| ["replicates", "peers", "subscribes"].iter().any(|key| table.gives(key));
@@ -139,13 +165,28 @@ fn lineage(raw: &[(At<String>, At<NodeTable>)], default: Option<&str>, problems:
         let version = |table: &NodeTable| {
             table.version.as_ref().map_or(default.map(str::to_owned), |own| Some(own.value.0.clone()))
         };
-        if let (Some(own), Some(theirs)) = (version(&table.value), version(other))
-            && own != theirs
+        if let (Some(own), Some(theirs), Some(engine)) = (version(&table.value), version(other), engine)
+            && let Some((message, hint)) = unreadable(engine, &own, &theirs)
         {
-            let message = format!("a physical replica of version {own} cannot read the log of version {theirs}");
-            let hint = Some("give both the same version".to_owned());
+            let hint = Some(hint.to_owned());
             problems.raise(table.value.version.as_ref().map_or(*at, |own| own.at), Mistake::Clash { message, hint });
         }
+    }
+}
+
+/// Why a replica of version `own` cannot read the log of version `theirs`, and what to do about it; none if it can.
+fn unreadable(engine: EngineKind, own: &str, theirs: &str) -> Option<(String, &'static str)> {
+    let age = |version: &str| engine.versions().iter().position(|known| *known == version);
+    match engine {
+        EngineKind::Postgres if own != theirs => Some((
+            format!("a physical replica of version {own} cannot read the log of version {theirs}"),
+            "give both the same version",
+        )),
+        EngineKind::Mysql | EngineKind::Mariadb if age(own) < age(theirs) => Some((
+            format!("a replica of version {own} may not understand the log of version {theirs}, which is newer"),
+            "let the replica be of the same version or of a newer one",
+        )),
+        _ => None,
     }
 }
 
@@ -163,8 +204,8 @@ fn node(
         problems.raise(name.at, Mistake::WrongForm { found, form: form.into(), hint: None });
     }
     let own = table.version.map(|found| version(found, engine, problems));
-    let settings = table.settings.map(|settings| self::settings(settings.value, problems)).unwrap_or_default();
-    let extensions = table.extensions.map(|found| extensions(found.value, problems)).unwrap_or_default();
+    let settings = table.settings.map(|settings| self::settings(settings.value, engine, problems)).unwrap_or_default();
+    let extensions = table.extensions.map(|found| extensions(found, engine, problems)).unwrap_or_default();
     let replicates = table.replicates.map(|node| node.value.0);
     Some(Node { name: name.value, version: own.or(default.map(str::to_owned))?, settings, extensions, replicates })
 }
@@ -181,16 +222,20 @@ fn version(found: At<Text>, engine: Option<EngineKind>, problems: &mut Problems)
     version
 }
 
-fn settings(found: Map<Scalar>, problems: &mut Problems) -> BTreeMap<String, String> {
+fn settings(found: Map<Scalar>, engine: Option<EngineKind>, problems: &mut Problems) -> BTreeMap<String, String> {
+    let is_postgres = engine.is_none_or(|engine| engine == EngineKind::Postgres);
+    let (of_the_lab, signs) = if is_postgres { (SETTINGS_OF_THE_LAB, "_.") } else { (OPTIONS_OF_THE_LAB, "_-.") };
     let mut settings = BTreeMap::new();
     for (name, value) in found.0 {
-        if SETTINGS_OF_THE_LAB.contains(&name.value.as_str()) {
+        // Both spellings are one option on MySQL and MariaDB; Postgres has no setting with a hyphen.
+        let plain = name.value.to_ascii_lowercase().replace('-', "_");
+        if of_the_lab.contains(&plain.as_str()) {
             let message = format!("`{}` is the lab's to set", name.value);
             let hint = Some("leave it out: the lab gives each server its own place".to_owned());
             problems.raise(name.at, Mistake::Clash { message, hint });
-        } else if name.value == "recovery_min_apply_delay" {
+        } else if is_postgres && plain == "recovery_min_apply_delay" {
             problems.raise(name.at, Mistake::NotSupportedYet { what: "a replica that is behind on purpose".into() });
-        } else if !is_word(&name.value, "_.") {
+        } else if !is_word(&name.value, signs) {
             let found = format!("`{}`", name.value);
             problems.raise(name.at, Mistake::WrongForm { found, form: "the name of a setting".into(), hint: None });
         }
@@ -199,9 +244,17 @@ fn settings(found: Map<Scalar>, problems: &mut Problems) -> BTreeMap<String, Str
     settings
 }
 
-fn extensions(found: List<Text>, problems: &mut Problems) -> Vec<Extension> {
+fn extensions(found: At<List<Text>>, engine: Option<EngineKind>, problems: &mut Problems) -> Vec<Extension> {
+    if let Some(engine) = engine
+        && engine != EngineKind::Postgres
+    {
+        let message = format!("{} has no extensions", engine.name());
+        let hint =
+            Some("load a plugin with the node's setting `plugin-load-add`, or INSTALL it in [[setup]]".to_owned());
+        problems.raise(found.at, Mistake::Clash { message, hint });
+    }
     let mut extensions: Vec<Extension> = Vec::new();
-    for At { value: Text(text), at } in found {
+    for At { value: Text(text), at } in found.value {
         let (name, version) = match text.split_once('@') {
             Some((name, version)) => (name, Some(version.to_owned())),
             None => (text.as_str(), None),

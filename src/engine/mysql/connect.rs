@@ -1,0 +1,52 @@
+//! Connections: one driver for both engines. It sets nothing in a session but the character set of the connection, utf8mb4.
+
+use std::time::Duration;
+
+use mysql_async::{Conn, OptsBuilder};
+
+use crate::engine::endpoint::Endpoint;
+
+/// What the driver reports, for those who only pass it on.
+pub type DriverError = mysql_async::Error;
+
+/// The driver's configuration for an endpoint.
+fn options(endpoint: &Endpoint) -> OptsBuilder {
+    let database = (!endpoint.database.is_empty()).then_some(endpoint.database.as_str());
+    OptsBuilder::default()
+        .ip_or_hostname(&endpoint.host)
+        .tcp_port(endpoint.port)
+        .user(Some(&endpoint.user))
+        .pass(Some(&endpoint.password))
+        .db_name(database)
+        .prefer_socket(false)
+        .stmt_cache_size(0)
+}
+
+/// Connects, does the work, and takes its leave: a session that only ends is a warning in the server's log.
+///
+/// # Errors
+/// The driver's.
+pub async fn with<T>(
+    endpoint: &Endpoint,
+    deadline: Duration,
+    work: impl AsyncFnOnce(&mut Conn) -> Result<T, DriverError>,
+) -> Result<T, DriverError> {
+    let mut connection = connect(endpoint, deadline).await?;
+    let done = work(&mut connection).await?;
+    connection.disconnect().await?;
+    Ok(done)
+}
+
+/// Connects; what it is told to be called shows to nobody on these engines.
+///
+/// # Errors
+/// The driver's, when the server refuses or does not answer within `deadline`: whatever has the port may accept a connection and never
+/// say anything.
+pub async fn connect(endpoint: &Endpoint, deadline: Duration) -> Result<Conn, DriverError> {
+    match tokio::time::timeout(deadline, Conn::new(options(endpoint))).await {
+        Ok(connected) => connected,
+        Err(_) => {
+            Err(std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer within {deadline:?}")).into())
+        }
+    }
+}

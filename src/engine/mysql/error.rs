@@ -1,0 +1,55 @@
+//! The servers' errors, as they may be kept and shown: without row values and literals (chapter "Server Error Message Reference" of the
+//! manuals).
+
+/// Errors whose message names objects, settings and positions, never a row's values.
+const OF_NAMES: [u16; 64] = [
+    1005, 1006, 1007, 1008, 1010, 1011, 1016, 1017, 1025, 1044, 1045, 1046, 1049, 1050, 1051, 1054, 1060, 1061, 1068,
+    1069, 1071, 1072, 1074, 1075, 1091, 1101, 1109, 1113, 1115, 1118, 1136, 1142, 1143, 1146, 1153, 1170, 1193, 1205,
+    1213, 1215, 1217, 1227, 1231, 1235, 1239, 1264, 1273, 1286, 1304, 1305, 1317, 1356, 1364, 1406, 1418, 1419, 1451,
+    1452, 1553, 1792, 1826, 1840, 3021, 3730,
+];
+
+/// What stands for a value that is left out.
+const LEFT_OUT: &str = "…";
+
+/// A message with whatever it quotes left out, unless it names objects alone.
+pub fn shown(number: u16, message: &str) -> String {
+    if OF_NAMES.contains(&number) {
+        return message.to_owned();
+    }
+    // ER_DUP_ENTRY: "Duplicate entry 'VALUE' for key 'NAME'", and the value may hold quotes.
+    if number == 1062
+        && let Some((_, key)) = message.rsplit_once(" for key ")
+    {
+        return format!("Duplicate entry {LEFT_OUT} for key {key}");
+    }
+    // Whatever comes after the first quote may be inside it: the text that is quoted may hold quotes itself.
+    match (message.find(['\'', '"']), message.rfind(['\'', '"'])) {
+        (Some(start), Some(end)) if end > start => {
+            format!("{}{LEFT_OUT}{}", &message[..start], &message[end + 1..])
+        }
+        (Some(start), _) => format!("{}{LEFT_OUT}", &message[..start]),
+        _ => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_left_out_and_names_are_not() {
+        let check = |number, message: &str, expected: &str| assert_eq!(shown(number, message), expected);
+        check(1146, "Table 'shop.t' doesn't exist", "Table 'shop.t' doesn't exist");
+        check(1062, "Duplicate entry 'it's for key 1' for key 't.mail'", "Duplicate entry … for key 't.mail'");
+        let syntax = "You have an error in your SQL syntax; check the manual for the right syntax to use near ";
+        check(1064, &format!("{syntax}'secret'' at line 1"), &format!("{syntax}… at line 1"));
+        check(
+            1366,
+            "Incorrect integer value: 'secret' for column `shop`.`t`.`a` at row 1",
+            "Incorrect integer value: … for column `shop`.`t`.`a` at row 1",
+        );
+        check(1644, "it said 'secret", "it said …");
+        check(1366, "no quotes", "no quotes");
+    }
+}

@@ -1,0 +1,190 @@
+//! A dump into a server's database: the engine's own client reads it on the host, statistics are gathered last.
+
+use std::time::Duration;
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+use tokio::io::AsyncRead;
+
+use super::connect::{DriverError, with};
+use super::error::shown;
+use super::names::quote;
+use super::server_log::is_disk_full;
+use crate::engine::EngineKind;
+use crate::engine::endpoint::Endpoint;
+use crate::engine::host::{Exec, Host, HostError};
+use crate::event::{TableSize, with_causes};
+
+const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Databases that every server has, and this tool's own.
+const SYSTEM: &str = "('mysql', 'sys', 'information_schema', 'performance_schema', 'rehearsal_heartbeat')";
+
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    #[error("the disk is full")]
+    DiskFull,
+    /// The server refused a statement of the dump.
+    #[error("line {line}: {message} ({number})")]
+    Refused { line: u64, number: u16, message: String },
+    #[error("{program}: {message}")]
+    Client { program: &'static str, message: String },
+    #[error("the server ended meanwhile")]
+    ServerLost,
+    #[error("{what}")]
+    Database { what: &'static str, source: DriverError },
+    #[error(transparent)]
+    Host(#[from] HostError),
+}
+
+/// The database that is restored into, and the host that its server and client are on.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
+    pub host: &'a dyn Host,
+    /// As superuser.
+    pub endpoint: &'a Endpoint,
+    pub deadline: Duration,
+}
+
+impl Target<'_> {
+    /// Feeds a dump to the engine's client, stopping at its first error.
+    ///
+    /// # Errors
+    /// [`RestoreError::Refused`] with the dump's line, [`RestoreError::DiskFull`], or what the host could not do.
+    pub async fn client(&self, script: &mut (dyn AsyncRead + Send + Unpin)) -> Result<(), RestoreError> {
+        let program = if self.endpoint.engine == EngineKind::Mysql { "mysql" } else { "mariadb" };
+        let path = self.host.program(program).await?;
+        let listen = self.host.listen();
+        let options = format!("{}/client.cnf", self.host.folder());
+        // The manuals' chapter "Using Option Files": a password in it is seen by nobody else.
+        let login = format!(
+            "[client]\nuser=\"{}\"\npassword=\"{}\"\nsocket=\"{}/{}\"\n",
+            self.endpoint.user, self.endpoint.password, listen.socket_dir, listen.port
+        );
+        self.host.write(&options, login.as_bytes()).await?;
+        let exec = Exec::new(path).arg(format!("--defaults-file={options}")).args([
+            "--protocol=socket",
+            "--batch",
+            "--default-character-set=utf8mb4",
+            "--max-allowed-packet=1G",
+            &format!("--database={}", self.endpoint.database),
+        ]);
+        let output = self.host.exec_reading(&exec, script, self.deadline).await;
+        self.host.write(&options, b"").await?;
+        let output = output?;
+        if output.status == 0 {
+            return Ok(());
+        }
+        if self.host.server_exit().await.is_some() {
+            return Err(RestoreError::ServerLost);
+        }
+        Err(told(program, output.status, &output.stderr))
+    }
+
+    /// Databases that are neither the server's own nor the one that is restored into.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn other_databases(&self) -> Result<Vec<String>, RestoreError> {
+        let failed = |source| RestoreError::Database { what: "could not ask for databases", source };
+        let asked = format!(
+            "SELECT schema_name FROM information_schema.schemata
+             WHERE schema_name NOT IN {SYSTEM} AND schema_name <> ? ORDER BY 1"
+        );
+        let ask = async |connection: &mut Conn| connection.exec(asked, (&self.endpoint.database,)).await;
+        with(&self.endpoint.in_database(""), CONNECT_DEADLINE, ask).await.map_err(failed)
+    }
+}
+
+/// What the client said last: "ERROR 1146 (42S02) at line 3: Table 'a.b' doesn't exist".
+fn told(program: &'static str, status: i32, stderr: &str) -> RestoreError {
+    if is_disk_full(stderr) {
+        return RestoreError::DiskFull;
+    }
+    let refused = stderr.lines().rev().find_map(|line| {
+        let (number, rest) = line.strip_prefix("ERROR ")?.split_once(' ')?;
+        let (_, rest) = rest.split_once("at line ")?;
+        let (line, message) = rest.split_once(": ")?;
+        Some((number.parse::<u16>().ok()?, line.parse::<u64>().ok()?, message))
+    });
+    match refused {
+        // ER_DISK_FULL, and ER_RECORD_FILE_FULL, which InnoDB says of a full disk.
+        Some((1021 | 1114, ..)) => RestoreError::DiskFull,
+        // CR_SERVER_GONE_ERROR, CR_SERVER_LOST.
+        Some((2006 | 2013, ..)) => RestoreError::ServerLost,
+        Some((number, line, message)) => RestoreError::Refused { line, number, message: shown(number, message) },
+        None => {
+            let message = format!("it ended with exit status {status}: {}", shown(0, stderr.trim_end()));
+            RestoreError::Client { program, message }
+        }
+    }
+}
+
+/// Gathers statistics of every table: a restored one has none that a plan could be made from (chapter "ANALYZE TABLE" of the manuals).
+/// What could not be gathered is returned as notes.
+///
+/// # Errors
+/// The server's.
+pub async fn settle(endpoint: &Endpoint) -> Result<Vec<String>, RestoreError> {
+    let gather = async |connection: &mut Conn| {
+        let mut notes = Vec::new();
+        for table in tables(connection, &endpoint.database).await? {
+            // Each server gathers its own.
+            let analyze = format!("ANALYZE NO_WRITE_TO_BINLOG TABLE {}", quote(&table));
+            if let Err(error) = connection.query_drop(analyze).await {
+                notes.push(format!("table {table} is without statistics: {}", with_causes(&error)));
+            }
+        }
+        Ok(notes)
+    };
+    let failed = |source| RestoreError::Database { what: "could not gather statistics", source };
+    with(endpoint, CONNECT_DEADLINE, gather).await.map_err(failed)
+}
+
+/// Exact rows, and bytes as the server estimates them, of every table.
+///
+/// # Errors
+/// The server's.
+pub async fn table_sizes(endpoint: &Endpoint) -> Result<Vec<TableSize>, RestoreError> {
+    let count = async |connection: &mut Conn| {
+        let mut sizes = Vec::new();
+        for table in tables(connection, &endpoint.database).await? {
+            let count = format!("SELECT COUNT(*) FROM {}", quote(&table));
+            let rows: u64 = connection.query_first(count).await?.unwrap_or_default();
+            let bytes = "SELECT COALESCE(data_length + index_length, 0) FROM information_schema.tables
+                WHERE table_schema = DATABASE() AND table_name = ?";
+            let bytes: u64 = connection.exec_first(bytes, (&table,)).await?.unwrap_or_default();
+            sizes.push(TableSize { table, rows, bytes });
+        }
+        Ok(sizes)
+    };
+    let failed = |source| RestoreError::Database { what: "could not count rows", source };
+    with(endpoint, CONNECT_DEADLINE, count).await.map_err(failed)
+}
+
+async fn tables(connection: &mut Conn, database: &str) -> Result<Vec<String>, DriverError> {
+    let asked = "SELECT table_name FROM information_schema.tables
+        WHERE table_schema = ? AND table_type = 'BASE TABLE' ORDER BY 1";
+    connection.exec(asked, (database,)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_client_says() {
+        let check = |stderr: &str, expected: &str| assert_eq!(told("mysql", 1, stderr).to_string(), expected);
+        check("ERROR 1146 (42S02) at line 3: Table 'a.b' doesn't exist\n", "line 3: Table 'a.b' doesn't exist (1146)");
+        check(
+            "ERROR 1062 (23000) at line 9: Duplicate entry 'secret' for key 'm'",
+            "line 9: Duplicate entry … for key 'm' (1062)",
+        );
+        check("ERROR 1114 (HY000) at line 9: The table 't' is full", "the disk is full");
+        check(
+            "ERROR 2013 (HY000) at line 9: Lost connection to MySQL server during query",
+            "the server ended meanwhile",
+        );
+        check("mysql: unknown option '--x'", "mysql: it ended with exit status 1: mysql: unknown option …");
+    }
+}

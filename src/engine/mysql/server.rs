@@ -1,0 +1,429 @@
+//! The life of one MySQL or MariaDB server on a host: made, started, stopped, with its log.
+
+mod replica;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use mysql_async::prelude::Queryable;
+
+use crate::engine::EngineKind;
+use crate::engine::endpoint::Endpoint;
+use crate::engine::host::{Exec, Host, HostError, StopMode};
+use crate::engine::mysql::connect::{DriverError, with};
+use crate::engine::mysql::names::{account, literal, quote};
+use crate::engine::mysql::server_log::{self, Lines, is_disk_full};
+use crate::engine::server::coming_up::{ATTEMPT_DEADLINE, ComingUp, come_up};
+use crate::engine::server::{self, OwnLines, Running, Server as _, ServerError, Trouble, Wanted};
+use crate::engine::software::{Place, Software, StopSignal, StopSignals};
+
+use replica::Upstream;
+
+/// The superuser of every server that is made here.
+pub const SUPERUSER: &str = "root";
+
+/// MySQL makes its system tables with the whole server.
+const INIT_DEADLINE: Duration = Duration::from_secs(300);
+/// Dirty pages of a large restore on a slow disk take their time.
+const FAST_STOP_DEADLINE: Duration = Duration::from_secs(300);
+const IMMEDIATE_STOP_DEADLINE: Duration = Duration::from_secs(30);
+/// Of a few statements that touch catalogs only.
+const CATALOG_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Settings without which the tool could not reach the server, read its log or tell it from others: not a scenario's to change.
+const RESERVED: &[&str] = &[
+    "basedir",
+    "bind-address",
+    "datadir",
+    "defaults-file",
+    "init-file",
+    "log-bin",
+    "log-error",
+    "mysqlx",
+    "pid-file",
+    "port",
+    "server-id",
+    "skip-grant-tables",
+    "skip-networking",
+    "socket",
+    "user",
+];
+
+/// Where packages put the servers.
+const PLACES_OF_MARIADB: &[Place] = &[
+    Place::Only("/usr/sbin"),
+    Place::Only("/usr/libexec"),
+    Place::Series { before: "/opt/homebrew/opt/mariadb@", after: "/bin" },
+    Place::Only("/opt/homebrew/opt/mariadb/bin"),
+    Place::Series { before: "/usr/local/opt/mariadb@", after: "/bin" },
+    Place::Only("/usr/local/opt/mariadb/bin"),
+    Place::Only("/usr/local/mysql/bin"),
+];
+const PLACES_OF_MYSQL: &[Place] = &[
+    Place::Only("/usr/sbin"),
+    Place::Only("/usr/libexec"),
+    Place::Series { before: "/opt/homebrew/opt/mysql@", after: "/bin" },
+    Place::Only("/opt/homebrew/opt/mysql/bin"),
+    Place::Series { before: "/usr/local/opt/mysql@", after: "/bin" },
+    Place::Only("/usr/local/opt/mysql/bin"),
+    Place::Only("/usr/local/mysql/bin"),
+];
+
+/// What a lab must find to run a server: version "10.11", or "10.11.6" to have that release and no other.
+pub fn software(engine: EngineKind, version: &str) -> Software {
+    let is_mariadb = engine == EngineKind::Mariadb;
+    let name = engine.name();
+    Software {
+        engine,
+        version: version.to_owned(),
+        server: if is_mariadb { "mariadbd" } else { "mysqld" },
+        places: if is_mariadb { PLACES_OF_MARIADB } else { PLACES_OF_MYSQL },
+        user: "mysql",
+        // SIGTERM is a shutdown; a killed server recovers from its log, and leaves nothing in shared memory.
+        signals: StopSignals { fast: StopSignal::Term, immediate: StopSignal::Kill, death: StopSignal::Kill },
+        port: 3306,
+        images: vec![format!("rehearsal/{name}:{version}"), format!("{name}:{version}")],
+        pull: format!("{name}:{version}"),
+        // Of every version that the tool knows.
+        built: engine.versions().contains(&version),
+        install: if is_mariadb {
+            "install the server, on Debian the packages mariadb-server-core and mariadb-client-core".to_owned()
+        } else {
+            "install the server, on Debian the packages mysql-server-core and mysql-client-core".to_owned()
+        },
+        parse_version: if is_mariadb { parse_mariadb_version } else { parse_mysql_version },
+    }
+}
+
+/// "mariadbd  Ver 10.11.6-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)" to "10.11.6".
+fn parse_mariadb_version(text: &str) -> Option<String> {
+    text.contains("MariaDB").then(|| number_of(text)).flatten()
+}
+
+/// "/usr/sbin/mysqld  Ver 9.7.0 for Linux on x86_64 ((Debian))" to "9.7.0". MariaDB's program may go by the same name.
+fn parse_mysql_version(text: &str) -> Option<String> {
+    (!text.contains("MariaDB")).then(|| number_of(text)).flatten()
+}
+
+fn number_of(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once(" Ver ")?;
+    Some(rest.split([' ', '-']).next()?.to_owned())
+}
+
+/// One server on its host. Not a process: it can be stopped and started.
+pub struct Server {
+    engine: EngineKind,
+    host: Arc<dyn Host>,
+    wanted: Wanted,
+    password: String,
+    /// Its superuser has no password yet.
+    is_new: AtomicBool,
+    /// What it replicates.
+    upstream: Option<Upstream>,
+}
+
+impl Server {
+    /// Makes a fresh server in the host's folder.
+    ///
+    /// # Errors
+    /// A setting is reserved, the program that makes it is missing or fails, or the disk is full.
+    pub async fn init(engine: EngineKind, host: Arc<dyn Host>, wanted: Wanted) -> Result<Server, ServerError> {
+        use rand::distr::{Alphanumeric, SampleString};
+        let password = Alphanumeric.sample_string(&mut rand::rng(), 32);
+        let server = Server::on_existing(engine, host, wanted, password)?;
+        server.make().await?;
+        Ok(server)
+    }
+
+    /// The server whose data was copied into the host's folder, and whose superuser has that password.
+    ///
+    /// # Errors
+    /// A setting is reserved.
+    pub fn on_existing(
+        engine: EngineKind,
+        host: Arc<dyn Host>,
+        wanted: Wanted,
+        password: String,
+    ) -> Result<Server, ServerError> {
+        match wanted.settings.keys().find(|name| RESERVED.contains(&option(name).as_str())) {
+            Some(name) => Err(ServerError::Reserved { name: name.clone() }),
+            None => Ok(Server { engine, host, wanted, password, is_new: AtomicBool::new(false), upstream: None }),
+        }
+    }
+
+    /// Chapters "Initializing the Data Directory" (MySQL) and "mariadb-install-db" (MariaDB).
+    async fn make(&self) -> Result<(), ServerError> {
+        let (program, exec) = match self.engine {
+            EngineKind::Mysql => {
+                let exec = Exec::new(self.host.program("mysqld").await?);
+                (
+                    "mysqld --initialize-insecure",
+                    exec.args(["--no-defaults", "--initialize-insecure", "--skip-log-bin"]),
+                )
+            }
+            _ => {
+                let program = "mariadb-install-db";
+                let exec = Exec::new(self.host.program(program).await?);
+                let options = [
+                    "--no-defaults",
+                    "--auth-root-authentication-method=normal",
+                    "--skip-test-db",
+                    "--skip-name-resolve",
+                ];
+                (program, exec.args(options))
+            }
+        };
+        // Where the file system can, the redo log is had without writing it.
+        let exec = exec.arg(format!("--datadir={}", self.data()));
+        let output = self.host.exec(&exec, INIT_DEADLINE).await?;
+        if output.status != 0 {
+            let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), output.stderr);
+            if is_disk_full(&said) {
+                return Err(HostError::DiskFull { at: self.data() }.into());
+            }
+            return Err(ServerError::NotMade { program, log: said.lines().map(str::to_owned).collect() });
+        }
+        // Read before the server takes the first connection. Nothing of it is for a replica.
+        let accounts = match self.engine {
+            EngineKind::Mysql => Vec::new(),
+            // Those without a password that it makes beside the one of this machine.
+            _ => vec![
+                "DELETE FROM mysql.global_priv WHERE user IN ('root', '') AND host <> 'localhost'".to_owned(),
+                "FLUSH PRIVILEGES".to_owned(),
+            ],
+        };
+        let password = literal(&self.password);
+        let own = [
+            format!("ALTER USER {} IDENTIFIED BY {password}", account(SUPERUSER, "localhost")),
+            format!("CREATE USER {} IDENTIFIED BY {password}", account(SUPERUSER, "%")),
+            format!("GRANT ALL PRIVILEGES ON *.* TO {} WITH GRANT OPTION", account(SUPERUSER, "%")),
+        ];
+        let lines = [vec!["SET sql_log_bin = 0".to_owned()], accounts, own.to_vec()].concat();
+        self.host.write(&self.init_file(), format!("{};\n", lines.join(";\n")).as_bytes()).await?;
+        self.is_new.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn init_file(&self) -> String {
+        format!("{}/init.sql", self.host.folder())
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let listen = self.host.listen();
+        let mut own = vec![
+            ("datadir", self.data()),
+            ("port", listen.port.to_string()),
+            ("bind-address", listen.address),
+            ("socket", format!("{}/{}", listen.socket_dir, listen.port)),
+            ("pid-file", format!("{}/pid", self.host.folder())),
+            ("server-id", self.wanted.number.to_string()),
+            ("log-bin", "binlog".to_owned()),
+        ];
+        if self.is_new.load(Ordering::Relaxed) {
+            own.push(("init-file", self.init_file()));
+        }
+        // A scenario may have it otherwise.
+        let usual: &[(&str, &str)] = match self.engine {
+            EngineKind::Mysql => &[
+                ("mysqlx", "OFF"),
+                ("gtid-mode", "ON"),
+                ("enforce-gtid-consistency", "ON"),
+                ("skip-replica-start", "ON"),
+            ],
+            _ => &[("performance-schema", "ON"), ("log-slave-updates", "ON"), ("skip-slave-start", "ON")],
+        };
+        let common = [("skip-name-resolve", "ON"), ("lc-messages", "en_US")];
+        let given: BTreeMap<String, &str> =
+            self.wanted.settings.iter().map(|(name, value)| (option(name), value.as_str())).collect();
+        let usual = usual.iter().chain(&common).filter(|(name, _)| !given.contains_key(*name));
+        let mut arguments = vec!["--no-defaults".to_owned()];
+        arguments.extend(usual.map(|(name, value)| format!("--{name}={value}")));
+        arguments.extend(given.iter().map(|(name, value)| format!("--{name}={value}")));
+        arguments.extend(own.into_iter().map(|(name, value)| format!("--{name}={value}")));
+        arguments
+    }
+
+    async fn make_database(&self, endpoint: &Endpoint) -> Result<(), ServerError> {
+        let what = "create the database";
+        within(what, async {
+            with(&endpoint.in_database(""), ATTEMPT_DEADLINE, async |connection| {
+                // It may have been made before, on a server that is read only now.
+                let there = "SELECT 1 FROM information_schema.schemata WHERE schema_name = ?";
+                match connection.exec_first::<u8, _, _>(there, (&endpoint.database,)).await? {
+                    Some(_) => Ok(()),
+                    None => connection.query_drop(format!("CREATE DATABASE {}", quote(&endpoint.database))).await,
+                }
+            })
+            .await
+            .map_err(sql(what))
+        })
+        .await
+    }
+}
+
+/// A setting's name as an option has it: the servers take both spellings.
+fn option(name: &str) -> String {
+    name.to_ascii_lowercase().replace('_', "-")
+}
+
+#[async_trait]
+impl server::Server for Server {
+    async fn start(&self) -> Result<Running, ServerError> {
+        let running = come_up(self).await?;
+        if self.is_new.swap(false, Ordering::Relaxed) {
+            self.host.write(&self.init_file(), b"").await?;
+        }
+        match &self.upstream {
+            Some(upstream) => self.follow(upstream, &running.endpoint).await?,
+            // A replica's comes from where it replicates.
+            None => self.make_database(&running.endpoint).await?,
+        }
+        Ok(running)
+    }
+
+    async fn stop(&self, mode: StopMode) -> Result<(), ServerError> {
+        let deadline = match mode {
+            StopMode::Fast => FAST_STOP_DEADLINE,
+            StopMode::Immediate => IMMEDIATE_STOP_DEADLINE,
+        };
+        Ok(self.host.stop_server(mode, deadline).await?)
+    }
+
+    fn host(&self) -> &Arc<dyn Host> {
+        &self.host
+    }
+
+    fn password(&self) -> &str {
+        &self.password
+    }
+
+    fn wanted(&self) -> &Wanted {
+        &self.wanted
+    }
+
+    fn data(&self) -> String {
+        format!("{}/data", self.host.folder())
+    }
+
+    /// What it writes to its standard error, which is what it does by default.
+    fn log_file(&self) -> String {
+        format!("{}/server.log", self.host.folder())
+    }
+
+    fn own_lines(&self) -> Box<dyn OwnLines> {
+        Box::<Lines>::default()
+    }
+
+    async fn log_tail(&self, lines: usize) -> Vec<String> {
+        let mut own = Lines::default();
+        // More than asked for, since some are left out.
+        let mut tail = self.host.log_tail(lines * 4).await;
+        tail.retain(|line| own.keep(line));
+        tail.split_off(tail.len().saturating_sub(lines))
+    }
+
+    async fn trouble(&self, lines: usize) -> Option<Trouble> {
+        server_log::trouble(&self.host.log_tail(lines).await)
+    }
+}
+
+#[async_trait]
+impl ComingUp for Server {
+    async fn command(&self) -> Result<Exec, ServerError> {
+        let program = if self.engine == EngineKind::Mysql { "mysqld" } else { "mariadbd" };
+        Ok(Exec::new(self.host.program(program).await?).args(self.arguments()))
+    }
+
+    /// No database at all.
+    async fn endpoint(&self) -> Result<Endpoint, ServerError> {
+        let (host, port) = self.host.address().await?;
+        Ok(Endpoint {
+            engine: self.engine,
+            host,
+            port,
+            database: String::new(),
+            user: SUPERUSER.to_owned(),
+            password: self.password.clone(),
+            application: String::new(),
+        })
+    }
+
+    async fn ask(&self, endpoint: &Endpoint) -> Result<Running, ServerError> {
+        let (version, relaxed) = ask(endpoint).await.map_err(sql("ask for settings"))?;
+        Ok(Running { version, relaxed, endpoint: endpoint.in_database(&self.wanted.database) })
+    }
+
+    async fn log_tail_of_start(&self, lines: usize) -> Vec<String> {
+        self.log_tail(lines).await
+    }
+
+    /// One before, which was killed, has yet to let go of its files.
+    fn will_pass(&self, log: &[String]) -> bool {
+        let held = ["Unable to lock ./ibdata1", "Can't lock aria control file"];
+        log.iter().any(|line| held.iter().any(|words| line.contains(words)))
+    }
+
+    fn says_disk_full(&self, line: &str) -> bool {
+        is_disk_full(line)
+    }
+}
+
+/// The server's version, and what of its settings makes the lab quicker than production (chapter "InnoDB Startup Options and System
+/// Variables" of the manuals).
+async fn ask(endpoint: &Endpoint) -> Result<(String, BTreeMap<String, String>), DriverError> {
+    let asked = "SELECT VERSION(), @@innodb_flush_log_at_trx_commit, @@innodb_doublewrite";
+    let (version, flush, doublewrite): (String, String, String) =
+        with(endpoint, ATTEMPT_DEADLINE, async |connection| connection.query_first(asked).await)
+            .await?
+            .unwrap_or_default();
+    let mut relaxed = BTreeMap::new();
+    if flush != "1" {
+        relaxed.insert("innodb_flush_log_at_trx_commit".to_owned(), flush);
+    }
+    if ["0", "OFF"].contains(&doublewrite.as_str()) {
+        relaxed.insert("innodb_doublewrite".to_owned(), "OFF".to_owned());
+    }
+    let number = version.split('-').next().unwrap_or(&version);
+    Ok((if number == version { version } else { format!("{number} ({version})") }, relaxed))
+}
+
+/// Gives every account of that user name a password (chapters "ALTER USER" of the manuals); the binary log has it hashed.
+///
+/// # Errors
+/// There is no such user; or the server's error.
+pub async fn set_password(superuser: &Endpoint, user: &str, password: &str) -> Result<(), ServerError> {
+    let what = format!("give user {user} a password");
+    within(&what, async {
+        let changed = with(superuser, ATTEMPT_DEADLINE, async |connection| {
+            let hosts: Vec<String> = connection.exec("SELECT host FROM mysql.user WHERE user = ?", (user,)).await?;
+            for host in &hosts {
+                let alter = format!("ALTER USER {} IDENTIFIED BY {}", account(user, host), literal(password));
+                connection.query_drop(alter).await?;
+            }
+            Ok(hosts.len())
+        });
+        match changed.await.map_err(sql(&what))? {
+            0 => Err(ServerError::NoLogin { role: user.to_owned() }),
+            _ => Ok(()),
+        }
+    })
+    .await
+}
+
+fn sql(what: &str) -> impl FnOnce(DriverError) -> ServerError {
+    let what = what.to_owned();
+    move |source| ServerError::Sql { what, source: source.into() }
+}
+
+async fn within<T>(what: &str, work: impl Future<Output = Result<T, ServerError>>) -> Result<T, ServerError> {
+    match tokio::time::timeout(CATALOG_DEADLINE, work).await {
+        Ok(result) => result,
+        Err(_) => Err(ServerError::Deadline { what: what.to_owned(), deadline: CATALOG_DEADLINE }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! A replica by GTID, which begins empty and gets everything from the other's binary log (chapters "Replication with Global Transaction
+//! Identifiers" of MySQL's manual and "Global Transaction ID" of MariaDB's).
+
+use std::sync::Arc;
+
+use mysql_async::prelude::Queryable;
+
+use super::{SUPERUSER, Server, sql, within};
+use crate::engine::EngineKind;
+use crate::engine::endpoint::Endpoint;
+use crate::engine::host::Host;
+use crate::engine::mysql::connect::with;
+use crate::engine::mysql::names::literal;
+use crate::engine::server::coming_up::ATTEMPT_DEADLINE;
+use crate::engine::server::{self, ServerError, Wanted};
+
+/// What a replica replicates.
+pub(super) struct Upstream {
+    host: Arc<dyn Host>,
+}
+
+impl Server {
+    /// Makes a replica of a server of the same engine, which may be of an older version.
+    ///
+    /// # Errors
+    /// As [`Server::init`].
+    pub async fn replicate(
+        engine: EngineKind,
+        host: Arc<dyn Host>,
+        wanted: Wanted,
+        upstream: &dyn server::Server,
+    ) -> Result<Server, ServerError> {
+        let server = Server::on_existing(engine, host, wanted, upstream.password().to_owned())?;
+        server.make().await?;
+        Ok(Server { upstream: Some(Upstream { host: Arc::clone(upstream.host()) }), ..server })
+    }
+
+    /// Tells it where the other is, each time that it starts: a port may have changed.
+    pub(super) async fn follow(&self, upstream: &Upstream, superuser: &Endpoint) -> Result<(), ServerError> {
+        let what = "start replication";
+        let (host, port) = upstream.host.peer_address().await?;
+        let (host, user, password) = (literal(&host), literal(SUPERUSER), literal(&self.password));
+        let statements = match self.engine {
+            EngineKind::Mysql => [
+                format!(
+                    "CHANGE REPLICATION SOURCE TO SOURCE_HOST = {host}, SOURCE_PORT = {port}, SOURCE_USER = {user}, \
+                     SOURCE_PASSWORD = {password}, SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1"
+                ),
+                "START REPLICA".to_owned(),
+            ],
+            _ => [
+                format!(
+                    "CHANGE MASTER TO MASTER_HOST = {host}, MASTER_PORT = {port}, MASTER_USER = {user}, \
+                     MASTER_PASSWORD = {password}, MASTER_USE_GTID = slave_pos"
+                ),
+                "START SLAVE".to_owned(),
+            ],
+        };
+        within(what, async {
+            with(&superuser.in_database(""), ATTEMPT_DEADLINE, async |connection| {
+                for statement in statements {
+                    connection.query_drop(statement).await?;
+                }
+                Ok(())
+            })
+            .await
+            .map_err(sql(what))
+        })
+        .await
+    }
+}

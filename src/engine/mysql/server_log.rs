@@ -1,0 +1,81 @@
+//! The server's error log, of which nothing is kept that could hold a row's values (chapter "The Error Log" of the manuals).
+
+use crate::engine::server::{OwnLines, Trouble};
+
+/// The words with which an applier, a routine or an event tells an error of a statement, values and all.
+const OF_STATEMENTS: [&str; 8] = [
+    "Slave SQL",
+    "Slave worker",
+    "Replica SQL",
+    "Worker ",
+    "Event Scheduler",
+    "Duplicate entry",
+    "Statement:",
+    "Query:",
+];
+
+/// Keeps what the server says of itself. A line without a time belongs to the entry before it.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    left_out: bool,
+}
+
+impl OwnLines for Lines {
+    fn keep(&mut self, line: &str) -> bool {
+        if line.starts_with(|first: char| first.is_ascii_digit()) {
+            self.left_out = OF_STATEMENTS.iter().any(|words| line.contains(words));
+        }
+        // What a crashed server dumps of the statement that it was at.
+        !self.left_out && !OF_STATEMENTS.iter().any(|words| line.contains(words))
+    }
+}
+
+/// The last trouble that the lines of a log speak of.
+pub(super) fn trouble(log: &[String]) -> Option<Trouble> {
+    log.iter().rev().find_map(|line| {
+        if is_disk_full(line) {
+            return Some(Trouble::DiskFull);
+        }
+        let (_, signal) = line.split_once(" got signal ")?;
+        Some(Trouble::Crashed(format!("the server got signal {}", signal.trim_end_matches([' ', ';']))))
+    })
+}
+
+/// The operating system's words, and those with which the servers wait for space.
+pub(super) fn is_disk_full(text: &str) -> bool {
+    ["No space left on device", "Disk is full", "Disk full"].iter().any(|words| text.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_applier_says_of_rows_is_left_out() {
+        let log = "\
+2026-01-02  3:04:05 0 [Note] /usr/sbin/mariadbd: ready for connections.
+Version: '10.11.6-MariaDB'  socket: 's'  port: 3306
+2026-01-02  3:04:06 9 [ERROR] Slave SQL: Could not execute Write_rows_v1 event on table shop.t; Duplicate entry 'secret'
+ and more of 'secret'
+2026-01-02T03:04:06.000Z 9 [ERROR] [MY-010584] [Repl] Replica SQL for channel '': Worker 1 failed, 'secret'
+2026-01-02  3:04:07 0 [Note] /usr/sbin/mariadbd: Normal shutdown
+";
+        let mut own = Lines::default();
+        let kept: Vec<&str> = log.lines().filter(|line| own.keep(line)).collect();
+        assert_eq!(kept.len(), 3, "{kept:?}");
+        assert!(!kept.concat().contains("secret"), "{kept:?}");
+    }
+
+    #[test]
+    fn trouble_in_a_log() {
+        let check = |line: &str, expected: Option<Trouble>| assert_eq!(trouble(&[line.to_owned()]), expected, "{line}");
+        check("2026-01-02  3:04:05 0 [Note] ready for connections.", None);
+        check(
+            "2026-01-02  3:04:05 0 [ERROR] InnoDB: Write to file failed, No space left on device",
+            Some(Trouble::DiskFull),
+        );
+        let crashed = Some(Trouble::Crashed("the server got signal 11".to_owned()));
+        check("260102  3:04:05 [ERROR] mysqld got signal 11 ;", crashed.clone());
+        check("2026-01-02T03:04:05Z UTC - mysqld got signal 11 ;", crashed);
+    }
+}
