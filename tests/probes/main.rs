@@ -185,9 +185,36 @@ impl Seen {
         }
     }
 
+    /// How late the harness was by its own account, at most.
+    fn late_ms(&self) -> f64 {
+        let late = self.events.iter().filter_map(|event| match event {
+            Event::HarnessLag { max_ms, .. } => Some(*max_ms),
+            _ => None,
+        });
+        late.fold(0.0, f64::max)
+    }
+
     fn dropped(&self) -> Vec<&Event> {
         self.events.iter().filter(|event| matches!(event, Event::ProbeDropped { .. })).collect()
     }
+}
+
+/// How often something is measured, where this machine had no time for the harness.
+const ATTEMPTS: usize = 3;
+
+/// Half of what a figure may be off by: what was measured with timers that were that late is the machine.
+const LATE_MS: f64 = 25.0;
+
+/// What was measured while the harness was never late, by its own account; else the last. With it, for how long a lock was held.
+async fn measured(measure: impl AsyncFn() -> Option<(Seen, Duration)>) -> Option<(Seen, Duration)> {
+    let mut last = measure().await?;
+    for _ in 1..ATTEMPTS {
+        if last.0.late_ms() <= LATE_MS {
+            break;
+        }
+        last = measure().await?;
+    }
+    Some(last)
 }
 
 const ORDERS: &str = "
@@ -223,16 +250,19 @@ static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_instant_alter_is_down_until_its_transaction_commits() {
     let _alone = ALONE.lock().await;
-    let Some(rehearsal) = orders(FEW).await else { return };
-    let plan = rehearsal.connection().await;
-    plan.client.batch_execute("BEGIN").await.expect("begins");
-    let locked = Instant::now();
-    plan.client.batch_execute("ALTER TABLE orders ADD COLUMN region int").await.expect("alters");
-    rehearsal.observing.current.set(0, Some(1));
-    plan.client.batch_execute("SELECT pg_sleep(3)").await.expect("sleeps");
-    plan.client.batch_execute("COMMIT").await.expect("commits");
-    let held = locked.elapsed();
-    let seen = rehearsal.end().await;
+    let held_for_three_seconds = async || {
+        let rehearsal = orders(FEW).await?;
+        let plan = rehearsal.connection().await;
+        plan.client.batch_execute("BEGIN").await.expect("begins");
+        let locked = Instant::now();
+        plan.client.batch_execute("ALTER TABLE orders ADD COLUMN region int").await.expect("alters");
+        rehearsal.observing.current.set(0, Some(1));
+        plan.client.batch_execute("SELECT pg_sleep(3)").await.expect("sleeps");
+        plan.client.batch_execute("COMMIT").await.expect("commits");
+        let held = locked.elapsed();
+        Some((rehearsal.end().await, held))
+    };
+    let Some((seen, held)) = measured(held_for_three_seconds).await else { return };
     seen.assert_down("orders", held, held);
     assert_eq!(seen.dropped(), Vec::<&Event>::new());
     for (spec, down) in seen.caused(|spec| spec.table.as_deref() == Some("orders")) {
@@ -256,17 +286,20 @@ async fn an_instant_alter_is_down_until_its_transaction_commits() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_alter_behind_an_idle_reader_is_down_while_it_queues() {
     let _alone = ALONE.lock().await;
-    let Some(rehearsal) = orders(FEW).await else { return };
-    let (reader, plan) = (rehearsal.connection().await, rehearsal.connection().await);
-    reader.client.batch_execute("BEGIN; SELECT id FROM orders LIMIT 1").await.expect("reads");
-    let asked = Instant::now();
-    let (alter, ()) = tokio::join!(plan.client.batch_execute("ALTER TABLE orders ADD COLUMN region int"), async {
-        reader.client.batch_execute("SELECT pg_sleep(2)").await.expect("sleeps");
-        reader.client.batch_execute("COMMIT").await.expect("commits");
-    });
-    alter.expect("alters");
-    let held = asked.elapsed();
-    let seen = rehearsal.end().await;
+    let behind_a_reader = async || {
+        let rehearsal = orders(FEW).await?;
+        let (reader, plan) = (rehearsal.connection().await, rehearsal.connection().await);
+        reader.client.batch_execute("BEGIN; SELECT id FROM orders LIMIT 1").await.expect("reads");
+        let asked = Instant::now();
+        let (alter, ()) = tokio::join!(plan.client.batch_execute("ALTER TABLE orders ADD COLUMN region int"), async {
+            reader.client.batch_execute("SELECT pg_sleep(2)").await.expect("sleeps");
+            reader.client.batch_execute("COMMIT").await.expect("commits");
+        });
+        alter.expect("alters");
+        let held = asked.elapsed();
+        Some((rehearsal.end().await, held))
+    };
+    let Some((seen, held)) = measured(behind_a_reader).await else { return };
     seen.assert_down("orders", held, held);
     // Behind the step that waits, and behind it the one that the step waits for.
     let (_, down) = seen.caused(|spec| spec.operation == Operation::Insert && spec.touched)[0];
@@ -276,12 +309,16 @@ async fn an_alter_behind_an_idle_reader_is_down_while_it_queues() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plain_index_stops_writes_and_not_reads() {
     let _alone = ALONE.lock().await;
-    let Some(rehearsal) = orders(MANY).await else { return };
-    let plan = rehearsal.connection().await;
-    let started = Instant::now();
-    plan.client.batch_execute("CREATE INDEX ON orders (code, placed, total, md5(code), state)").await.expect("builds");
-    let held = started.elapsed();
-    let seen = rehearsal.end().await;
+    let builds = async || {
+        let rehearsal = orders(MANY).await?;
+        let plan = rehearsal.connection().await;
+        let started = Instant::now();
+        let index = "CREATE INDEX ON orders (code, placed, total, md5(code), state)";
+        plan.client.batch_execute(index).await.expect("builds");
+        let held = started.elapsed();
+        Some((rehearsal.end().await, held))
+    };
+    let Some((seen, held)) = measured(builds).await else { return };
     seen.assert_down("orders", held, Duration::ZERO);
 }
 
@@ -298,12 +335,15 @@ async fn a_concurrent_index_stops_nobody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rewrite_stops_everybody() {
     let _alone = ALONE.lock().await;
-    let Some(rehearsal) = orders(MANY).await else { return };
-    let plan = rehearsal.connection().await;
-    let started = Instant::now();
-    plan.client.batch_execute("ALTER TABLE orders ALTER total TYPE double precision").await.expect("rewrites");
-    let held = started.elapsed();
-    let seen = rehearsal.end().await;
+    let rewrites = async || {
+        let rehearsal = orders(MANY).await?;
+        let plan = rehearsal.connection().await;
+        let started = Instant::now();
+        plan.client.batch_execute("ALTER TABLE orders ALTER total TYPE double precision").await.expect("rewrites");
+        let held = started.elapsed();
+        Some((rehearsal.end().await, held))
+    };
+    let Some((seen, held)) = measured(rewrites).await else { return };
     seen.assert_down("orders", held, held);
 }
 

@@ -24,7 +24,8 @@ use crate::engine::software::Software;
 pub(super) use container::DockerHost;
 pub(super) use image::image_for;
 
-const PING_DEADLINE: Duration = Duration::from_secs(3);
+/// An engine that is busy with others answers late.
+const PING_DEADLINE: Duration = Duration::from_secs(10);
 /// Of a call that moves no data.
 const CALL_DEADLINE: Duration = Duration::from_secs(60);
 
