@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Error, with_causes};
 use crate::engine::postgres::installation;
-use crate::engine::postgres::psql::ScriptProblem;
+use crate::engine::script::ScriptProblem;
 use crate::engine::server;
 use crate::lab::{self, LabKind};
 use crate::lint;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::{Error, check, signals, with_causes};
-use crate::engine::postgres::psql::ScriptProblem;
+use crate::engine::script::ScriptProblem;
 use crate::engine::server;
 use crate::event::log::LogWriter;
 use crate::event::{Event, FORMAT, Recorded};

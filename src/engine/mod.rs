@@ -8,6 +8,8 @@ pub mod endpoint;
 pub mod host;
 pub mod mysql;
 pub mod postgres;
+pub mod release;
 pub mod replication;
+pub mod script;
 pub mod server;
 pub mod software;

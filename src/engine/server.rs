@@ -96,6 +96,8 @@ fn is_about_a_setting(line: &str) -> bool {
 pub struct Wanted {
     /// Which of the topology's servers it is, from 1: servers that replicate tell each other by that.
     pub number: u32,
+    /// As the scenario has it: "10.11".
+    pub version: String,
     /// The node's own settings, for the command line.
     pub settings: BTreeMap<String, String>,
     /// Made when it is not there.

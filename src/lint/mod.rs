@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::engine::postgres::psql::{Script, ScriptProblem, Source};
-use crate::scenario::{Action, EngineKind, Scenario, Step};
+use crate::engine::release::Script;
+use crate::engine::script::{ScriptProblem, Source};
+use crate::scenario::{Action, Scenario, Step};
 
 /// What the scenario's scripts hold.
 #[derive(Debug, Default)]
@@ -17,10 +18,6 @@ pub struct Read {
 
 /// Reads every script of the scenario, undo and setup included, without running any.
 pub fn read(scenario: &Scenario) -> Read {
-    // psql's language is the only one that is read so far, and nothing else is run.
-    if scenario.topology.engine != EngineKind::Postgres {
-        return Read::default();
-    }
     let folder = scenario.file.parent().unwrap_or(Path::new("."));
     let mut problems = Vec::new();
     for step in &scenario.setup {
@@ -62,11 +59,11 @@ fn read_step(
         | Action::WaitUntil { .. }
         | Action::Check { .. } => return Some(BTreeSet::new()),
     };
-    match Script::open(source, folder) {
+    match Script::open(scenario.topology.engine, source, folder) {
         Ok(script) => {
             let checked = script.check();
             problems.extend(checked.problems);
-            Some(checked.identifiers)
+            checked.identifiers
         }
         Err(problem) => {
             problems.push(problem);

@@ -6,9 +6,8 @@ use super::current::Current;
 use super::dispatcher::Events;
 use super::run::Failure;
 use super::step::{Cut, Ended, Runner, Running, could_not};
-use crate::engine::postgres::psql::{Script, Source};
-use crate::engine::postgres::run::{self, RunOptions, ScriptError, Watch};
-use crate::engine::postgres::session::{ReleaseSession, SessionError};
+use crate::engine::release::{ReleaseSession, RunOptions, Script, ScriptError, Watch};
+use crate::engine::script::Source;
 use crate::event::{Event, Owner, Place, Statement, StepError, StepRole};
 
 const CONNECT: Duration = Duration::from_secs(10);
@@ -16,7 +15,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// Runs a script as the step's role, in a session of its own.
 pub(super) async fn run(runner: &Runner<'_>, running: &Running<'_>, source: Source) -> Result<Ended, Cut> {
     let folder = runner.scenario.file.parent().unwrap_or(std::path::Path::new("."));
-    let mut script = match Script::open(source, folder) {
+    let mut script = match Script::open(runner.scenario.topology.engine, source, folder) {
         Ok(script) => script,
         Err(problem) => return Ok(could_not(&problem)),
     };
@@ -28,13 +27,13 @@ pub(super) async fn run(runner: &Runner<'_>, running: &Running<'_>, source: Sour
         show_values: runner.show_values,
     };
     let mut watch = runner.watch(running);
-    let result = run::run(&mut session, &mut script, &options, &mut watch, running.cancel).await;
+    let result = session.run(&mut script, &options, &mut watch, running.cancel).await;
     if let Some(watching) = runner.watching.filter(|_| runner.node(running.step).replicates().is_none()) {
-        watching.owners.remove(session.backend_pid());
+        watching.owners.remove(session.id());
     }
     session.close().await;
     match result {
-        Ok(_) => Ok(Ended::default()),
+        Ok(()) => Ok(Ended::default()),
         Err(error) => failed(error),
     }
 }
@@ -44,26 +43,27 @@ pub(super) async fn connect(runner: &Runner<'_>, running: &Running<'_>) -> Resul
     let release = runner.endpoint(running.step).await?;
     let node = runner.node(running.step);
     let observer = node.endpoint().named("rehearsal observer");
-    let session = match ReleaseSession::connect(&release, &observer, runner.lineage.clone(), CONNECT).await {
+    let (lineage, show_values) = (runner.lineage.clone(), runner.show_values);
+    let session = match ReleaseSession::connect(&release, &observer, lineage, show_values, CONNECT).await {
         Ok(session) => session,
         Err(error) => return Err(runner.no_session(running.step, error).await),
     };
     // Process ids mean nothing on another node.
     if let Some(watching) = runner.watching.filter(|_| node.replicates().is_none()) {
-        watching.owners.set(session.backend_pid(), Owner::Step { step: running.index });
+        watching.owners.set(session.id(), Owner::Step { step: running.index });
     }
     Ok(session)
 }
 
 fn failed(error: ScriptError) -> Result<Ended, Cut> {
     match error {
-        ScriptError::Statement { place, error, .. } => Ok(Ended::with(StepError {
+        ScriptError::Statement { place, error } => Ok(Ended::with(StepError {
             what: error.message.clone(),
             sql: Some(*error),
             place: Some(place),
             exit: None,
         })),
-        ScriptError::Lost { ref place, error: ref sql, .. } => Ok(Ended::with(StepError {
+        ScriptError::Lost { ref place, error: ref sql } => Ok(Ended::with(StepError {
             what: error.to_string(),
             sql: Some((**sql).clone()),
             place: place.clone(),
@@ -75,9 +75,9 @@ fn failed(error: ScriptError) -> Result<Ended, Cut> {
             place: problem.place().cloned(),
             exit: None,
         })),
-        ScriptError::TimedOut { .. } | ScriptError::Cancelled => Err(Cut::Cancelled),
-        ScriptError::Harness(error @ SessionError::Connect(_)) => Ok(could_not(&error)),
-        ScriptError::Harness(error) => Err(Cut::Harness(Failure::harness(&error, None))),
+        ScriptError::Cancelled => Err(Cut::Cancelled),
+        ScriptError::NoSession(error) => Ok(could_not(error.as_ref())),
+        ScriptError::Harness(error) => Err(Cut::Harness(Failure::harness(error.as_ref(), None))),
     }
 }
 

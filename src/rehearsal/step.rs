@@ -15,9 +15,8 @@ use super::sql::{self, StepWatch};
 use super::watching::Watching;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::postgres::measure::Lineage;
-use crate::engine::postgres::psql::Source;
-use crate::engine::postgres::session::SessionError;
-use crate::engine::postgres::wire::WireError;
+use crate::engine::release::SessionError;
+use crate::engine::script::Source;
 use crate::event::{Event, StepError, StepResult, StepRole, with_causes};
 use crate::scenario::{self, Action, NodeField, Scenario, Step};
 use crate::topology::{Node, Topology, TopologyError, Trouble};
@@ -250,8 +249,7 @@ impl Runner<'_> {
 
     async fn check(&self, running: &Running<'_>, sql: &str, expected: &[Vec<String>]) -> Result<Ended, Cut> {
         let mut session = sql::connect(self, running).await?;
-        session.show_values = self.show_values;
-        let answered = session.rows_as_text(&self.substitute(sql), None, running.cancel).await;
+        let answered = session.rows_as_text(&self.substitute(sql), running.cancel).await;
         session.close().await;
         let rows = match answered {
             Ok(rows) => rows,
@@ -297,10 +295,9 @@ impl Runner<'_> {
             return Cut::Failed(Box::new(Ended::failed(format!("the server of node {} is not up", step.on))));
         }
         match (error, &step.run_as) {
-            (SessionError::Connect(WireError::Refused(said)), Some(role)) if self.logins.contains(role) => {
-                let error = said.to_sql_error(self.show_values);
+            (SessionError::Connect { refused: Some(error), .. }, Some(role)) if self.logins.contains(role) => {
                 let what = format!("the server refused the step's session: {}", error.message);
-                Cut::Failed(Box::new(Ended::with(StepError { what, sql: Some(error), place: None, exit: None })))
+                Cut::Failed(Box::new(Ended::with(StepError { what, sql: Some(*error), place: None, exit: None })))
             }
             (error, _) => Cut::Harness(Failure::harness(&error, None)),
         }
@@ -352,7 +349,7 @@ fn refused(error: SessionError) -> Result<Ended, Cut> {
         SessionError::Refused(error) | SessionError::Lost(error) => {
             Ok(Ended::with(StepError { what: error.message.clone(), sql: Some(*error), place: None, exit: None }))
         }
-        SessionError::Deadline { .. } | SessionError::TooManyRows => Ok(Ended::failed(error.to_string())),
+        SessionError::Deadline { .. } | SessionError::TooManyRows { .. } => Ok(Ended::failed(error.to_string())),
         SessionError::Cancelled | SessionError::TimedOut => Err(Cut::Cancelled),
         error => Err(Cut::Harness(Failure::harness(&error, None))),
     }

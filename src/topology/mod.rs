@@ -246,7 +246,8 @@ impl Topology {
                 waiting.into_iter().partition(|(node, ..)| upstream_of(node).is_none_or(|upstream| upstream.is_some()));
             let launches = ready.into_iter().map(|(node, number, host)| {
                 let database = scenario.snapshot.database.clone();
-                let wanted = Wanted { number, settings: node.settings.clone(), database };
+                let (version, settings) = (node.version.clone(), node.settings.clone());
+                let wanted = Wanted { number, version, settings, database };
                 let upstream = upstream_of(node).flatten();
                 Node::launch(lab.clone(), host, engine, node, wanted, upstream, &self.logs)
             });

@@ -339,7 +339,7 @@ async fn a_taken_port_is_left_to_whoever_has_it() {
     let host = lab.handle().host("h", &software("15")).await.expect("a host");
     let taken = host.listen().port;
     let _taker = TcpListener::bind(("127.0.0.1", taken)).expect("nobody has it yet");
-    let wanted = Wanted { number: 1, settings: BTreeMap::new(), database: "shop".to_owned() };
+    let wanted = Wanted { number: 1, version: "15".to_owned(), settings: BTreeMap::new(), database: "shop".to_owned() };
     let server = Server::init(Arc::clone(&host) as Arc<dyn Host>, wanted).await.expect("made");
     let running = server.start().await.expect("started on another port");
     assert_ne!(running.endpoint.port, taken);

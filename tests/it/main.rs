@@ -5,6 +5,7 @@ mod command;
 mod diff;
 mod html;
 mod lab;
+mod mysql;
 mod psql;
 mod release;
 mod snapshot;

@@ -43,6 +43,29 @@ CREATE VIEW notes AS SELECT note FROM orders;
 const CASCADE: &str =
     "[topology.nodes.a]\n[topology.nodes.b]\nreplicates = \"a\"\n[topology.nodes.c]\nreplicates = \"b\"\n";
 
+/// What was merged since the snapshot; a check of it, on a replica too.
+const SETUP: &str = r#"
+[[setup]]
+file = "setup.sql"
+[[setup]]
+wait = { for = "caught_up", deadline = "30s" }
+[[setup]]
+on = "c"
+check = { sql = "SELECT region, '${node.c.port}' = '${node.a.port}' FROM orders LIMIT 1", rows = [["north;", "0"]] }
+[[setup]]
+wait = { sql = "SELECT shout('a') = 'A!'", deadline = "10s" }
+"#;
+const SETUP_SCRIPT: &str = "\
+ALTER TABLE orders ADD COLUMN region varchar(20) DEFAULT 'north;';
+DELIMITER //
+CREATE FUNCTION shout(what varchar(20)) RETURNS varchar(30) DETERMINISTIC NO SQL
+BEGIN
+  RETURN CONCAT(UPPER(what), '!');
+END//
+DELIMITER ;
+source more.sql
+";
+
 fn has_server(engine: &str, lab: &str) -> bool {
     in_ci()
         || match lab {
@@ -109,7 +132,9 @@ fn every_version_and_its_replicas() {
         |(engine, version, lab)| format!("{engine} {version} {lab}"),
         |(engine, version, lab)| {
             let room = Room::new();
-            scenario(&room, (engine, version), CASCADE, DUMP);
+            scenario(&room, (engine, version), &format!("{CASCADE}{SETUP}"), DUMP);
+            room.write("setup.sql", SETUP_SCRIPT);
+            room.write("more.sql", "UPDATE orders SET region = 'north;'");
             let ended = room.run(&["up", "scenario.toml", "--lab", lab, "--format", "json"]);
             ended.exits(0).says(&["restored 2 tables, 2 rows"]);
             let up: Value = serde_json::from_str(&ended.stdout).expect("JSON");
@@ -132,7 +157,7 @@ fn every_version_and_its_replicas() {
                 assert_eq!(asked(at, "SELECT note FROM notes ORDER BY 1 DESC").as_deref(), Some("größer; than"));
             }
             // They replicate still, though whoever brought them up has gone.
-            asked(&a, "INSERT INTO orders VALUES (3, 'later')");
+            asked(&a, "INSERT INTO orders (id, note) VALUES (3, 'later')");
             let began = Instant::now();
             for at in [&b, &c] {
                 while asked(at, "SELECT CONCAT(note, (SELECT MAX(note) FROM log)) FROM orders WHERE id = 3").as_deref()
@@ -156,6 +181,32 @@ fn every_version_and_its_replicas() {
 
             room.run(&["ls"]).exits(0).tells(&[text(&up, "run"), "kept"]);
             room.run(&["down"]).exits(0).tells(&["removed a folder of"]);
+            room.assert_clean();
+        },
+    );
+}
+
+/// Settings by which a tool's own sessions would fail, or a server not start.
+#[test]
+fn settings_of_production() {
+    let settings = "autocommit = \"OFF\", sql_mode = \"ANSI,NO_BACKSLASH_ESCAPES,STRICT_ALL_TABLES\", lower_case_table_names = 1, \
+        skip_name_resolve = \"ON\", character-set-server = \"latin1\", innodb_page_size = \"8K\"";
+    let servers = [("mariadb", "10.11", "native"), ("mariadb", "11.8", "docker"), ("mysql", "9.7", "docker")];
+    let servers = servers.into_iter().filter(|(engine, _, lab)| has_server(engine, lab));
+    each(
+        servers,
+        |(engine, version, lab)| format!("{engine} {version} {lab}"),
+        |(engine, version, lab)| {
+            let room = Room::new();
+            let of = |node: &str, more: &str| format!("[topology.nodes.{node}]\n{more}settings = {{ {settings} }}\n");
+            let nodes = format!("{}{}", of("a", ""), of("b", "replicates = \"a\"\n"));
+            let setup = "[[setup]]\nsql = \"CREATE TABLE \\\"Upper\\\" (a varchar(9)); INSERT INTO upper VALUES ('a\\\\'); COMMIT\"\n";
+            scenario(&room, (engine, version), &format!("{nodes}{setup}"), "CREATE TABLE t (a int);\n");
+            let ended = room.run(&["up", "scenario.toml", "--lab", lab, "--format", "json"]);
+            let up: Value = serde_json::from_str(&ended.exits(0).stdout).expect("JSON");
+            let b = endpoint(&up, &up["nodes"][1]);
+            assert_eq!(asked(&b, "SELECT CONCAT(a, @@innodb_page_size) FROM UPPER").as_deref(), Some("a\\8192"));
+            room.run(&["down"]).exits(0);
             room.assert_clean();
         },
     );
@@ -253,7 +304,11 @@ fn what_is_refused_by_name() {
             "[topology.nodes.a]\n[topology.nodes.b]\nreplicates = \"a\"\nversion = \"10.5\"\n",
             "a replica of version 10.5 may not understand the log of version 10.11",
         ),
-        ("[topology.nodes.a]\n[[setup]]\nsql = \"SELECT 1\"\n", "`[[setup]]` on mariadb"),
+        ("[[setup]]\ncommand = \"true\"\n", "`command` on mariadb"),
+        ("[[setup]]\nanalyze = true\n", "`analyze` on mariadb"),
+        ("[[setup]]\nas = \"app\"\nsql = \"SELECT 1\"\n", "`as` on mariadb"),
+        ("[[setup]]\nsql = \"SELECT 1;\\nsystem ls\"\n", "system is not supported"),
+        ("[[setup]]\nsql = \"source gone.sql\"\n", "could not read gone.sql"),
     ];
     for (nodes, told) in cases {
         with(nodes);

@@ -9,6 +9,11 @@ use crate::engine::endpoint::Endpoint;
 /// What the driver reports, for those who only pass it on.
 pub type DriverError = mysql_async::Error;
 
+/// The most that either server takes at once.
+const MOST_BYTES: usize = 1 << 30;
+/// For the driver's own reckoning alone.
+const WAIT_TIMEOUT_S: usize = 28_800;
+
 /// The driver's configuration for an endpoint.
 fn options(endpoint: &Endpoint) -> OptsBuilder {
     let database = (!endpoint.database.is_empty()).then_some(endpoint.database.as_str());
@@ -20,6 +25,9 @@ fn options(endpoint: &Endpoint) -> OptsBuilder {
         .db_name(database)
         .prefer_socket(false)
         .stmt_cache_size(0)
+        // Given, they are not asked for: a session's first statement is its owner's.
+        .max_allowed_packet(Some(MOST_BYTES))
+        .wait_timeout(Some(WAIT_TIMEOUT_S))
 }
 
 /// Connects, does the work, and takes its leave: a session that only ends is a warning in the server's log.

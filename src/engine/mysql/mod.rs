@@ -3,6 +3,7 @@
 //!
 //! [`EngineKind`]: crate::engine::EngineKind
 
+pub mod client;
 pub mod connect;
 pub mod error;
 pub mod names;
@@ -10,3 +11,4 @@ pub mod replication;
 pub mod restore;
 pub mod server;
 mod server_log;
+pub mod session;

@@ -17,8 +17,8 @@ use crate::engine::replication::{Position, Standing};
 const DATABASE: &str = "rehearsal_heartbeat";
 
 const CONNECT: Duration = Duration::from_secs(5);
-/// Waits for nobody's lock for long.
-const SESSION: &str = "SET SESSION lock_wait_timeout = 1, innodb_lock_wait_timeout = 1";
+/// Commits by itself whatever the server's settings, and waits for nobody's lock for long.
+const SESSION: &str = "SET SESSION autocommit = 1, lock_wait_timeout = 1, innodb_lock_wait_timeout = 1";
 
 /// Where writes go.
 pub struct Heart {
@@ -31,18 +31,16 @@ impl Heart {
     /// # Errors
     /// The driver's.
     pub async fn make(superuser: &Endpoint) -> Result<(), DriverError> {
-        with(&superuser.in_database(""), CONNECT, async |connection| {
-            for statement in [
-                "CREATE DATABASE IF NOT EXISTS rehearsal_heartbeat",
-                "CREATE TABLE IF NOT EXISTS rehearsal_heartbeat.beat
-                    (id tinyint NOT NULL PRIMARY KEY, number bigint NOT NULL) ENGINE = InnoDB",
-                "INSERT IGNORE INTO rehearsal_heartbeat.beat VALUES (1, 0)",
-            ] {
-                connection.query_drop(statement).await?;
-            }
-            Ok(())
-        })
-        .await
+        let mut connection = open(&superuser.in_database("")).await?;
+        for statement in [
+            "CREATE DATABASE IF NOT EXISTS rehearsal_heartbeat",
+            "CREATE TABLE IF NOT EXISTS rehearsal_heartbeat.beat
+                (id tinyint NOT NULL PRIMARY KEY, number bigint NOT NULL) ENGINE = InnoDB",
+            "INSERT IGNORE INTO rehearsal_heartbeat.beat VALUES (1, 0)",
+        ] {
+            connection.query_drop(statement).await?;
+        }
+        connection.disconnect().await
     }
 
     /// # Errors

@@ -25,6 +25,18 @@ use replica::Upstream;
 /// The superuser of every server that is made here.
 pub const SUPERUSER: &str = "root";
 
+/// Settings that hold for a server's files from the first: with others than they were made with, it does not start.
+const OF_FILES: &[&str] = &[
+    "innodb-data-file-path",
+    "innodb-data-home-dir",
+    "innodb-page-size",
+    "innodb-undo-tablespaces",
+    "lower-case-table-names",
+];
+
+/// Where the project's own images have the files of a fresh server, a folder each engine and version.
+const TEMPLATES: &str = "/var/lib/rehearsal";
+
 /// MySQL makes its system tables with the whole server.
 const INIT_DEADLINE: Duration = Duration::from_secs(300);
 /// Dirty pages of a large restore on a slow disk take their time.
@@ -39,6 +51,8 @@ const RESERVED: &[&str] = &[
     "bind-address",
     "datadir",
     "defaults-file",
+    "enforce-gtid-consistency",
+    "gtid-mode",
     "init-file",
     "log-bin",
     "log-error",
@@ -48,6 +62,8 @@ const RESERVED: &[&str] = &[
     "server-id",
     "skip-grant-tables",
     "skip-networking",
+    "skip-replica-start",
+    "skip-slave-start",
     "socket",
     "user",
 ];
@@ -154,37 +170,10 @@ impl Server {
         }
     }
 
-    /// Chapters "Initializing the Data Directory" (MySQL) and "mariadb-install-db" (MariaDB).
     async fn make(&self) -> Result<(), ServerError> {
-        let (program, exec) = match self.engine {
-            EngineKind::Mysql => {
-                let exec = Exec::new(self.host.program("mysqld").await?);
-                (
-                    "mysqld --initialize-insecure",
-                    exec.args(["--no-defaults", "--initialize-insecure", "--skip-log-bin"]),
-                )
-            }
-            _ => {
-                let program = "mariadb-install-db";
-                let exec = Exec::new(self.host.program(program).await?);
-                let options = [
-                    "--no-defaults",
-                    "--auth-root-authentication-method=normal",
-                    "--skip-test-db",
-                    "--skip-name-resolve",
-                ];
-                (program, exec.args(options))
-            }
-        };
-        // Where the file system can, the redo log is had without writing it.
-        let exec = exec.arg(format!("--datadir={}", self.data()));
-        let output = self.host.exec(&exec, INIT_DEADLINE).await?;
-        if output.status != 0 {
-            let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), output.stderr);
-            if is_disk_full(&said) {
-                return Err(HostError::DiskFull { at: self.data() }.into());
-            }
-            return Err(ServerError::NotMade { program, log: said.lines().map(str::to_owned).collect() });
+        let settings = self.settings_of_files();
+        if !settings.is_empty() || !self.copy_template().await? {
+            self.initialise(settings).await?;
         }
         // Read before the server takes the first connection. Nothing of it is for a replica.
         let accounts = match self.engine {
@@ -207,6 +196,62 @@ impl Server {
         Ok(())
     }
 
+    /// Options of its own that a server's files are made by, and must be made by.
+    fn settings_of_files(&self) -> Vec<String> {
+        let given = self.wanted.settings.iter().map(|(name, value)| (option(name), value));
+        given
+            .filter(|(name, _)| OF_FILES.contains(&name.as_str()))
+            .map(|(name, value)| format!("--{name}={value}"))
+            .collect()
+    }
+
+    /// Takes the files of a fresh server that came with the image; false where there are none.
+    async fn copy_template(&self) -> Result<bool, ServerError> {
+        let template = format!("{TEMPLATES}/{}-{}", self.engine.name(), self.wanted.version);
+        let copy = Exec::new("/bin/cp").args(["--archive", "--reflink=auto", &template, &self.data()]);
+        let output = self.host.exec(&copy, INIT_DEADLINE).await?;
+        if output.status != 0 && is_disk_full(&output.stderr) {
+            return Err(HostError::DiskFull { at: self.data() }.into());
+        }
+        Ok(output.status == 0)
+    }
+
+    /// Chapters "Initializing the Data Directory" (MySQL) and "mariadb-install-db" (MariaDB).
+    async fn initialise(&self, settings: Vec<String>) -> Result<(), ServerError> {
+        let (program, exec) = match self.engine {
+            EngineKind::Mysql => {
+                let exec = Exec::new(self.host.program("mysqld").await?);
+                (
+                    "mysqld --initialize-insecure",
+                    exec.args(["--no-defaults", "--initialize-insecure", "--skip-log-bin"]),
+                )
+            }
+            _ => {
+                let program = "mariadb-install-db";
+                let exec = Exec::new(self.host.program(program).await?);
+                // The last is for a machine whose own name has no address.
+                let options = [
+                    "--no-defaults",
+                    "--auth-root-authentication-method=normal",
+                    "--skip-test-db",
+                    "--skip-name-resolve",
+                    "--force",
+                ];
+                (program, exec.args(options))
+            }
+        };
+        let output =
+            self.host.exec(&exec.arg(format!("--datadir={}", self.data())).args(settings), INIT_DEADLINE).await?;
+        if output.status == 0 {
+            return Ok(());
+        }
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), output.stderr);
+        if is_disk_full(&said) {
+            return Err(HostError::DiskFull { at: self.data() }.into());
+        }
+        Err(ServerError::NotMade { program, log: said.lines().map(str::to_owned).collect() })
+    }
+
     fn init_file(&self) -> String {
         format!("{}/init.sql", self.host.folder())
     }
@@ -225,15 +270,20 @@ impl Server {
         if self.is_new.load(Ordering::Relaxed) {
             own.push(("init-file", self.init_file()));
         }
-        // A scenario may have it otherwise.
-        let usual: &[(&str, &str)] = match self.engine {
+        let of_engine: &[(&str, &str)] = match self.engine {
             EngineKind::Mysql => &[
                 ("mysqlx", "OFF"),
                 ("gtid-mode", "ON"),
                 ("enforce-gtid-consistency", "ON"),
                 ("skip-replica-start", "ON"),
             ],
-            _ => &[("performance-schema", "ON"), ("log-slave-updates", "ON"), ("skip-slave-start", "ON")],
+            _ => &[("skip-slave-start", "ON")],
+        };
+        own.extend(of_engine.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        // A scenario may have it otherwise.
+        let usual: &[(&str, &str)] = match self.engine {
+            EngineKind::Mysql => &[],
+            _ => &[("performance-schema", "ON"), ("log-slave-updates", "ON")],
         };
         let common = [("skip-name-resolve", "ON"), ("lc-messages", "en_US")];
         let given: BTreeMap<String, &str> =

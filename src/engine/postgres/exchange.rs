@@ -10,8 +10,9 @@ use tokio_postgres::fallible_iterator::FallibleIterator;
 use tokio_util::sync::CancellationToken;
 
 use super::error::ServerMessage;
-use super::psql::{Script, ScriptProblem};
+use super::psql::Script;
 use super::wire::{TransactionStatus, Wire, WireError};
+use crate::engine::script::ScriptProblem;
 
 /// COPY data is sent in pieces of about this size.
 const COPY_CHUNK: usize = 64 * 1024;

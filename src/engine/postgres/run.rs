@@ -9,34 +9,13 @@ use super::blot;
 use super::describe::{self, Kind};
 use super::error::{DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, ServerMessage};
 use super::exchange::{Limits, ResultSet};
-use super::psql::{Next, Script, ScriptProblem, ScriptStatement};
+use super::psql::{Next, Script, ScriptStatement};
 use super::session::{Outcome, ReleaseSession, SessionError};
 use super::wire::TransactionStatus;
+pub use crate::engine::release::{RunOptions, Watch};
+use crate::engine::script::ScriptProblem;
 use crate::event::{Place, SqlError, Statement};
 use crate::scenario::Retry;
-
-/// How a script is to be run.
-#[derive(Debug, Clone, Copy)]
-pub struct RunOptions {
-    /// The instant from which `started_ms` counts.
-    pub origin: Instant,
-    /// Sets the session's lock timeout, and tries again what it ends: a statement alone, or a transaction block from its BEGIN.
-    pub retry: Option<Retry>,
-    /// For the script as a whole, from when it is started.
-    pub timeout: Option<Duration>,
-    /// Whether errors and notices may show row values.
-    pub show_values: bool,
-}
-
-/// Told of what happens, as it happens.
-pub trait Watch: Send {
-    fn started(&mut self, index: usize, sql: &str, place: &Place);
-    fn ended(&mut self, statement: Statement);
-    /// A lock timeout ended the attempt of that number, of `of`; the next comes after `pause`.
-    fn retried(&mut self, index: usize, attempt: u32, of: u32, pause: Duration);
-    /// A notice of the server or a line of `\echo`.
-    fn said(&mut self, line: &str);
-}
 
 /// A script that ran to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

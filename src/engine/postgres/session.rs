@@ -23,7 +23,7 @@ use crate::event::SqlError;
 /// psql's own.
 const APPLICATION: &str = "psql";
 /// Answers of a check beyond this many rows are refused.
-const MOST_ROWS: usize = 10_000;
+pub const MOST_ROWS: usize = 10_000;
 const POLL: Duration = Duration::from_millis(50);
 /// Within which nobody else writes anything worth counting to the log, and where it ended need not be asked again.
 const MOMENT: Duration = Duration::from_millis(10);
@@ -43,7 +43,7 @@ pub enum SessionError {
     #[error("measuring the statement failed, and undid it: {}", .0.message)]
     Measuring(Box<SqlError>),
     #[error(transparent)]
-    Script(#[from] super::psql::ScriptProblem),
+    Script(#[from] crate::engine::script::ScriptProblem),
     #[error("more than {MOST_ROWS} rows")]
     TooManyRows,
     #[error("its time was up")]

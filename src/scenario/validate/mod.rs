@@ -35,11 +35,6 @@ pub(super) fn scenario(
     let topology = raw.topology.and_then(|table| topology::topology(table.value, purpose, problems));
     let mut check = Check { problems, nodes, engine: engine.unwrap_or(EngineKind::Postgres), names: Vec::new() };
     let snapshot = raw.snapshot.and_then(|table| check.snapshot(table.value));
-    if let Some(setup) = &raw.setup
-        && check.engine != EngineKind::Postgres
-    {
-        check.not_yet(setup.at, format!("`[[setup]]` on {}", check.engine.name()));
-    }
     let setup = raw.setup.map(|steps| check.setup(steps.value)).unwrap_or_default();
     let steps = raw.step.map(|steps| check.plan(steps));
     let probes = check.probes(raw.probes.map(|table| table.value));

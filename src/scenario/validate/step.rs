@@ -9,7 +9,7 @@ use crate::scenario::leaf::{Cell, Positive, Text};
 use crate::scenario::problem::Mistake;
 use crate::scenario::read::{Either, Found, List, Named};
 use crate::scenario::tree::{At, Place};
-use crate::scenario::{Action, Retry, Step, WhenFailed};
+use crate::scenario::{Action, EngineKind, Retry, Step, WhenFailed};
 
 /// The actions that are built.
 pub(in crate::scenario) const BUILT: &[&str] = &["sql", "file", "command", "analyze", "restart", "wait", "check"];
@@ -135,6 +135,9 @@ impl Check<'_> {
         let role = raw.r#as.as_ref().map(|role| role.at);
         let action = self.action(&mut raw, at, part, &on);
         let (action, on) = action?;
+        if self.engine != EngineKind::Postgres && part == Part::Setup {
+            self.not_on_this_engine(&raw, &action, at);
+        }
         if self.nodes.replicas().contains(&on) {
             if matches!(action, Action::Command(_)) {
                 self.not_yet(at, format!("`command` on a replica, as on \"{on}\""));
@@ -159,6 +162,17 @@ impl Check<'_> {
             when_failed,
             action,
         })
+    }
+
+    /// What only works on Postgres so far.
+    fn not_on_this_engine(&mut self, raw: &StepTable, action: &Action, at: Place) {
+        let engine = self.engine.name();
+        for key in raw.found().iter().filter(|key| ["as", "retry"].contains(&key.value)) {
+            self.not_yet(key.at, format!("`{}` on {engine}", key.value));
+        }
+        if matches!(action, Action::Command(_) | Action::Analyze { .. }) {
+            self.not_yet(at, format!("`{}` on {engine}", action.name()));
+        }
     }
 
     fn step_name(&mut self, given: Option<At<Text>>, otherwise: Option<String>, at: Place) -> Option<String> {

@@ -35,6 +35,8 @@ const OPTIONS_OF_THE_LAB: &[&str] = &[
     "datadir",
     "defaults_extra_file",
     "defaults_file",
+    "enforce_gtid_consistency",
+    "gtid_mode",
     "init_file",
     "log_bin",
     "log_error",
@@ -45,6 +47,8 @@ const OPTIONS_OF_THE_LAB: &[&str] = &[
     "skip_grant_tables",
     "skip_log_bin",
     "skip_networking",
+    "skip_replica_start",
+    "skip_slave_start",
     "socket",
     "user",
 ];

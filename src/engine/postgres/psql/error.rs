@@ -1,104 +1,32 @@
-//! What is wrong with a script, and what to do about it.
+//! What psql's language has that is not run here, and what to do about it.
 
 use super::command::ArgumentError;
+use crate::engine::script::ScriptProblem;
 use crate::event::Place;
 
-#[derive(Debug, thiserror::Error)]
-pub enum ScriptProblem {
-    #[error("\\{command} is not supported")]
-    Unsupported { place: Place, command: String, hint: String },
-    #[error("{name} must stay {value}: with another value psql would run the release in a way that is not rehearsed")]
-    Setting { place: Place, name: String, value: &'static str },
-    /// What psql itself refuses.
-    #[error("{what}")]
-    Wrong { place: Place, what: String },
-    /// With the place that includes it, if any does.
-    #[error("could not read {file}")]
-    Unreadable { file: String, place: Option<Place>, source: std::io::Error },
-    #[error("{file} is included from within itself")]
-    Cycle { place: Place, file: String },
-    #[error("not UTF-8")]
-    Encoding { place: Place },
-    #[error("a pg_dump archive, not a script")]
-    Archive { place: Place },
+pub(super) fn argument(place: Place, error: &ArgumentError) -> ScriptProblem {
+    match error {
+        ArgumentError::Unterminated => ScriptProblem::wrong(place, error.to_string()),
+        ArgumentError::Backquotes => ScriptProblem::Unsupported {
+            place,
+            command: "\\… `command`".into(),
+            hint: "run the program in a `command` step of its own".into(),
+        },
+    }
 }
 
-impl ScriptProblem {
-    pub(super) fn wrong(place: Place, what: impl Into<String>) -> ScriptProblem {
-        ScriptProblem::Wrong { place, what: what.into() }
-    }
-
-    pub(super) fn argument(place: Place, error: &ArgumentError) -> ScriptProblem {
-        match error {
-            ArgumentError::Unterminated => ScriptProblem::wrong(place, error.to_string()),
-            ArgumentError::Backquotes => ScriptProblem::Unsupported {
-                place,
-                command: "… `command`".into(),
-                hint: "run the program in a `command` step of its own".into(),
-            },
+pub(super) fn unsupported(place: Place, command: &str) -> ScriptProblem {
+    let hint = match command {
+        "!" => "run the program in a `command` step of its own",
+        "c" | "connect" => "make it two steps; a step names its role with `as` and its node with `on`",
+        "copy" => "use COPY … FROM stdin with the rows in the script, or psql in a `command` step",
+        "gexec" => "write the statements out, or use a DO block with EXECUTE",
+        "a" | "C" | "f" | "H" | "pset" | "t" | "T" | "timing" | "x" | "o" | "out" => {
+            "it only changes what psql shows: take it out"
         }
-    }
-
-    pub(super) fn unsupported(place: Place, command: &str) -> ScriptProblem {
-        let hint = match command {
-            "!" => "run the program in a `command` step of its own",
-            "c" | "connect" => "make it two steps; a step names its role with `as` and its node with `on`",
-            "copy" => "use COPY … FROM stdin with the rows in the script, or psql in a `command` step",
-            "gexec" => "write the statements out, or use a DO block with EXECUTE",
-            "a" | "C" | "f" | "H" | "pset" | "t" | "T" | "timing" | "x" | "o" | "out" => {
-                "it only changes what psql shows: take it out"
-            }
-            "encoding" => "use SET client_encoding",
-            "prompt" | "password" => "nobody is there to answer: use \\set with the value",
-            _ => "run the script with psql in a `command` step",
-        };
-        ScriptProblem::Unsupported { place, command: command.to_owned(), hint: hint.to_owned() }
-    }
-
-    /// Where it is, from the script's point of view.
-    pub fn place(&self) -> Option<&Place> {
-        match self {
-            ScriptProblem::Unsupported { place, .. }
-            | ScriptProblem::Setting { place, .. }
-            | ScriptProblem::Wrong { place, .. }
-            | ScriptProblem::Cycle { place, .. }
-            | ScriptProblem::Encoding { place }
-            | ScriptProblem::Archive { place } => Some(place),
-            ScriptProblem::Unreadable { place, .. } => place.as_ref(),
-        }
-    }
-
-    /// What to do about it, where there is something to say.
-    pub fn hint(&self) -> Option<&str> {
-        match self {
-            ScriptProblem::Unsupported { hint, .. } => Some(hint),
-            ScriptProblem::Setting { .. } => {
-                Some("take the \\set out, or run the script with psql in a `command` step")
-            }
-            ScriptProblem::Encoding { .. } => {
-                Some("save the script as UTF-8; a SET client_encoding in it says what is sent")
-            }
-            ScriptProblem::Archive { .. } => {
-                Some("restore it under [snapshot], or with pg_restore in a `command` step")
-            }
-            ScriptProblem::Unreadable { .. } => {
-                Some("\\i starts at the scenario's folder, \\ir at the folder of the script that says it")
-            }
-            ScriptProblem::Cycle { .. } => Some("psql would read it without end: take the \\i out"),
-            ScriptProblem::Wrong { .. } => None,
-        }
-    }
-
-    /// Nothing more can be read from that file.
-    pub(super) fn ends_reading(&self) -> bool {
-        match self {
-            ScriptProblem::Encoding { .. } | ScriptProblem::Archive { .. } => true,
-            // An include that cannot be opened leaves the file that asks for it readable; a read that fails midway does not.
-            ScriptProblem::Unreadable { source, .. } => !matches!(
-                source.kind(),
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::IsADirectory
-            ),
-            _ => false,
-        }
-    }
+        "encoding" => "use SET client_encoding",
+        "prompt" | "password" => "nobody is there to answer: use \\set with the value",
+        _ => "run the script with psql in a `command` step",
+    };
+    ScriptProblem::Unsupported { place, command: format!("\\{command}"), hint: hint.to_owned() }
 }

@@ -12,7 +12,6 @@ mod command;
 mod conditions;
 mod error;
 mod scanner;
-mod source;
 mod variables;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -20,13 +19,12 @@ use std::path::{Path, PathBuf};
 
 use command::{Argument, argument, separator};
 use conditions::{Branch, Conditions};
-pub use error::ScriptProblem;
+use error::unsupported;
 use scanner::{Scanner, Stop};
-use source::Lines;
-pub use source::Source;
 pub use variables::Variables;
 use variables::{Refusal, parse_boolean};
 
+use crate::engine::script::{Lines, ScriptProblem, Source};
 use crate::event::Place;
 
 /// One statement as it is to be sent.
@@ -266,7 +264,7 @@ impl Script {
         let branching = matches!(name.as_str(), "if" | "elif" | "else" | "endif");
         let result = if !active && !branching && !is_known(&name) {
             // psql passes over a command in a branch not taken only if there is such a command.
-            Err(ScriptProblem::unsupported(self.place(), &name))
+            Err(unsupported(self.place(), &name))
         } else if !active && !branching {
             self.drop_arguments();
             Ok(Done::Nothing)
@@ -310,7 +308,7 @@ impl Script {
             }
             "g" => return self.go(),
             "gset" => return self.gset(),
-            _ => return Err(ScriptProblem::unsupported(self.place(), name)),
+            _ => return Err(unsupported(self.place(), name)),
         }
         Ok(Done::Nothing)
     }
@@ -324,10 +322,7 @@ impl Script {
         let place = self.place();
         let Some(frame) = self.frames.last_mut() else { return Ok(None) };
         let variables = frame.conditions.active().then_some(&self.variables);
-        frame
-            .scanner
-            .with_rest(|rest| argument(rest, variables))
-            .map_err(|error| ScriptProblem::argument(place, &error))
+        frame.scanner.with_rest(|rest| argument(rest, variables)).map_err(|error| error::argument(place, &error))
     }
 
     fn drop_arguments(&mut self) {
@@ -400,7 +395,7 @@ impl Script {
     fn set(&mut self) -> Result<(), ScriptProblem> {
         let place = self.place();
         let Some(name) = self.argument()? else {
-            return Err(ScriptProblem::unsupported(place, "set without a name"));
+            return Err(unsupported(place, "set without a name"));
         };
         let mut value = String::new();
         while let Some(argument) = self.argument()? {
@@ -446,7 +441,7 @@ impl Script {
     fn go(&mut self) -> Result<Done, ScriptProblem> {
         let place = self.place();
         if self.argument()?.is_some() {
-            return Err(ScriptProblem::unsupported(place, "g with a file, a program or options"));
+            return Err(unsupported(place, "g with a file, a program or options"));
         }
         self.sends("g", None)
     }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor};
 use std::path::{Path, PathBuf};
 
-use super::error::ScriptProblem;
+use super::ScriptProblem;
 use crate::event::Place;
 
 /// A script's text.
@@ -21,28 +21,28 @@ pub enum Source {
 
 impl Source {
     /// The name in places and messages: relative to `folder` where it lies in there.
-    pub(super) fn name(&self, folder: &Path) -> String {
+    pub(in crate::engine) fn name(&self, folder: &Path) -> String {
         match self {
             Source::File(path) => path.strip_prefix(folder).unwrap_or(path).display().to_string(),
             Source::Text { file, .. } => file.clone(),
         }
     }
 
-    pub(super) fn path(&self) -> Option<PathBuf> {
+    pub(in crate::engine) fn path(&self) -> Option<PathBuf> {
         match self {
             Source::File(path) => Some(path.canonicalize().unwrap_or_else(|_| path.clone())),
             Source::Text { .. } => None,
         }
     }
 
-    pub(super) fn first_line(&self) -> usize {
+    pub(in crate::engine) fn first_line(&self) -> usize {
         match self {
             Source::File(_) => 1,
             Source::Text { line, .. } => *line,
         }
     }
 
-    pub(super) fn open(&self, from: Option<&Place>, name: &str) -> Result<Lines, ScriptProblem> {
+    pub(in crate::engine) fn open(&self, from: Option<&Place>, name: &str) -> Result<Lines, ScriptProblem> {
         let reader: Box<dyn BufRead + Send> = match self {
             Source::File(path) => {
                 Box::new(BufReader::new(File::open(path).and_then(refuse_folder).map_err(|source| {
@@ -61,7 +61,7 @@ fn refuse_folder(file: File) -> std::io::Result<File> {
 }
 
 /// Lines, read one at a time: a script may hold a table's worth of COPY data.
-pub(super) struct Lines {
+pub struct Lines {
     reader: Box<dyn BufRead + Send>,
     at_start: bool,
 }

@@ -1,0 +1,316 @@
+//! The session that runs a release: the one that `mysql` or `mariadb` would have.
+
+use std::time::{Duration, Instant};
+
+use mysql_async::consts::StatusFlags;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row, Value};
+use tokio_util::sync::CancellationToken;
+
+use super::client::{Script, ScriptStatement};
+use super::connect::{DriverError, connect, with};
+use super::error::shown;
+use crate::engine::endpoint::Endpoint;
+use crate::engine::release::{RunOptions, ScriptError, SessionError, Watch};
+use crate::event::{SqlError, Statement, Work, with_causes};
+
+/// Answers of a check beyond this many rows are refused.
+const MOST_ROWS: usize = 10_000;
+const POLL: Duration = Duration::from_millis(50);
+/// Of the session that ends a statement.
+const KILL_DEADLINE: Duration = Duration::from_secs(10);
+/// For a statement to end that was killed: a copied table is taken away again.
+const END_DEADLINE: Duration = Duration::from_secs(60);
+/// The code that an error of the connection is given, as on the other engines.
+const CONNECTION_LOST: &str = "08006";
+
+/// A step has its own.
+pub struct ReleaseSession {
+    connection: Conn,
+    endpoint: Endpoint,
+    show_values: bool,
+    deadline: Duration,
+}
+
+/// What a statement answered.
+#[derive(Debug, Default)]
+struct Answer {
+    /// Of its last result with rows, as many as were to be kept.
+    rows: Vec<Vec<Option<String>>>,
+    /// Rows that it returned or changed.
+    count: u64,
+}
+
+/// Why there is none.
+enum Stopped {
+    Refused(Box<SqlError>),
+    Lost(Box<SqlError>),
+    TimedOut,
+    Cancelled,
+    Driver(DriverError),
+}
+
+impl ReleaseSession {
+    /// Opens the session with none of the tool's settings.
+    ///
+    /// # Errors
+    /// If the server refuses it, or does not answer within `deadline`.
+    pub async fn connect(
+        release: &Endpoint,
+        show_values: bool,
+        deadline: Duration,
+    ) -> Result<ReleaseSession, SessionError> {
+        let connected = async {
+            let mut connection = connect(release, deadline).await?;
+            // The driver asks for a collation of its own; the clients ask for the server's.
+            connection.query_drop("SET NAMES utf8mb4").await?;
+            Ok(connection)
+        };
+        match connected.await {
+            Ok(connection) => Ok(ReleaseSession { connection, endpoint: release.clone(), show_values, deadline }),
+            Err(error) => {
+                let refused = match &error {
+                    DriverError::Server(said) => Some(Box::new(sql_error(said, show_values))),
+                    _ => None,
+                };
+                Err(SessionError::Connect { refused, source: error.into() })
+            }
+        }
+    }
+
+    /// The server's number for it.
+    pub fn id(&self) -> i32 {
+        i32::try_from(self.connection.id()).unwrap_or(i32::MAX)
+    }
+
+    pub async fn close(self) {
+        if let Err(error) = self.connection.disconnect().await {
+            tracing::debug!(%error, "a session did not end in order");
+        }
+    }
+
+    /// As [`crate::engine::release::ReleaseSession::run`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn run(
+        &mut self,
+        script: &mut Script,
+        options: &RunOptions,
+        watch: &mut dyn Watch,
+        cancel: &CancellationToken,
+    ) -> Result<(), ScriptError> {
+        let deadline = options.timeout.map(|timeout| Instant::now() + timeout);
+        let mut index = 0;
+        while let Some(statement) = script.next(self.backslash_escapes())? {
+            watch.started(index, &statement.text, &statement.place);
+            let (started, in_transaction) = (Instant::now(), self.has(StatusFlags::SERVER_STATUS_IN_TRANS));
+            let answered = self.ask(&statement.text, 0, deadline, cancel).await;
+            let (count, error) = match answered {
+                Ok(answer) => (Some(answer.count), None),
+                Err(Stopped::Refused(error)) => (None, Some(error)),
+                Err(Stopped::Lost(error)) => return Err(ScriptError::Lost { place: Some(statement.place), error }),
+                Err(Stopped::TimedOut | Stopped::Cancelled) => return Err(ScriptError::Cancelled),
+                Err(Stopped::Driver(error)) => return Err(ScriptError::Harness(error.into())),
+            };
+            let started_ms = started.saturating_duration_since(options.origin).as_secs_f64() * 1e3;
+            let elapsed_ms = started.elapsed().as_secs_f64() * 1e3;
+            watch.ended(Statement {
+                index,
+                sql: statement.text.clone(),
+                place: Some(statement.place.clone()),
+                command: command(&statement),
+                started_ms,
+                elapsed_ms,
+                rows: count,
+                work: Work::Unknown,
+                grows_with: Vec::new(),
+                locks: Vec::new(),
+                rewrote: Vec::new(),
+                created: Vec::new(),
+                wal_bytes: None,
+                attempts: 1,
+                lock_timeout: false,
+                in_transaction,
+                recovered: false,
+                error: error.as_deref().cloned(),
+            });
+            if let Some(error) = error {
+                return Err(ScriptError::Statement { place: statement.place, error });
+            }
+            index += 1;
+        }
+        if self.has(StatusFlags::SERVER_STATUS_IN_TRANS) {
+            watch.said("the script ended inside a transaction, which is rolled back");
+        }
+        Ok(())
+    }
+
+    /// As [`crate::engine::release::ReleaseSession::rows_as_text`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn rows_as_text(
+        &mut self,
+        sql: &str,
+        deadline: Option<Instant>,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Vec<Option<String>>>, SessionError> {
+        let answer = self.ask(sql, MOST_ROWS + 1, deadline, cancel).await.map_err(|stopped| match stopped {
+            Stopped::Refused(error) => SessionError::Refused(error),
+            Stopped::Lost(error) => SessionError::Lost(error),
+            Stopped::TimedOut => SessionError::TimedOut,
+            Stopped::Cancelled => SessionError::Cancelled,
+            Stopped::Driver(error) => SessionError::Harness(error.into()),
+        })?;
+        if answer.rows.len() > MOST_ROWS { Err(SessionError::TooManyRows { most: MOST_ROWS }) } else { Ok(answer.rows) }
+    }
+
+    /// As [`crate::engine::release::ReleaseSession::wait_until`]. True is any number but 0.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn wait_until(
+        &mut self,
+        sql: &str,
+        deadline: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<(), SessionError> {
+        let end = Instant::now() + deadline;
+        let mut last = "nothing".to_owned();
+        loop {
+            match self.rows_as_text(sql, Some(end), cancel).await {
+                Ok(rows) => match rows.as_slice() {
+                    [row] => match row.first().and_then(|value| value.as_deref()?.parse::<f64>().ok()) {
+                        Some(0.0) => last = "false".to_owned(),
+                        Some(_) => return Ok(()),
+                        None => last = "a row whose first column is no number".to_owned(),
+                    },
+                    rows => last = format!("{} rows", rows.len()),
+                },
+                Err(SessionError::TimedOut) => return Err(SessionError::Deadline { deadline, last }),
+                Err(error) => return Err(error),
+            }
+            tokio::select! {
+                () = cancel.cancelled() => return Err(SessionError::Cancelled),
+                () = tokio::time::sleep(POLL.min(end.saturating_duration_since(Instant::now()))) => {}
+            }
+            if Instant::now() >= end {
+                return Err(SessionError::Deadline { deadline, last });
+            }
+        }
+    }
+
+    /// What the client's own reading of strings depends on, as the server said last.
+    fn backslash_escapes(&self) -> bool {
+        !self.has(StatusFlags::SERVER_STATUS_NO_BACKSLASH_ESCAPES)
+    }
+
+    fn has(&self, flag: StatusFlags) -> bool {
+        self.connection.last_ok_packet().is_some_and(|ok| ok.status_flags().contains(flag))
+    }
+
+    /// Sends a statement and reads all that it answers, keeping at most so many rows. Given up, it is killed and its end waited for.
+    async fn ask(
+        &mut self,
+        sql: &str,
+        keep: usize,
+        deadline: Option<Instant>,
+        cancel: &CancellationToken,
+    ) -> Result<Answer, Stopped> {
+        let (id, endpoint, within, show_values) =
+            (self.connection.id(), self.endpoint.clone(), self.deadline, self.show_values);
+        let late = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let asking = answer(&mut self.connection, sql, keep);
+        tokio::pin!(asking);
+        let given_up = tokio::select! {
+            answered = &mut asking => return answered.map_err(|error| stopped(error, show_values)),
+            () = cancel.cancelled() => Stopped::Cancelled,
+            () = late => Stopped::TimedOut,
+        };
+        let kill = async |connection: &mut Conn| connection.query_drop(format!("KILL QUERY {id}")).await;
+        match tokio::time::timeout(KILL_DEADLINE, with(&endpoint.in_database(""), within, kill)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "could not end a statement"),
+            Err(_) => tracing::debug!("nobody answered who was to end a statement"),
+        }
+        if tokio::time::timeout(END_DEADLINE, asking).await.is_err() {
+            tracing::warn!("a statement that was killed goes on");
+        }
+        Err(given_up)
+    }
+}
+
+async fn answer(connection: &mut Conn, sql: &str, keep: usize) -> Result<Answer, DriverError> {
+    let mut results = connection.query_iter(sql).await?;
+    let mut answer = Answer::default();
+    while !results.is_empty() {
+        answer.rows.clear();
+        let mut count = 0;
+        let with_rows = results.columns().is_some_and(|columns| !columns.is_empty());
+        while let Some(row) = results.next().await? {
+            count += 1;
+            if answer.rows.len() < keep {
+                answer.rows.push(texts(row));
+            }
+        }
+        answer.count = if with_rows { count } else { results.affected_rows() };
+    }
+    if answer.count == 0 {
+        answer.count = results.affected_rows();
+    }
+    drop(results);
+    Ok(answer)
+}
+
+fn texts(row: Row) -> Vec<Option<String>> {
+    row.unwrap_raw()
+        .into_iter()
+        .map(|value| match value {
+            None | Some(Value::NULL) => None,
+            Some(Value::Bytes(bytes)) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+            // The text protocol has no others.
+            Some(other) => Some(other.as_sql(true)),
+        })
+        .collect()
+}
+
+fn stopped(error: DriverError, show_values: bool) -> Stopped {
+    match error {
+        // ER_SERVER_SHUTDOWN, ER_NORMAL_SHUTDOWN, ER_CONNECTION_KILLED.
+        DriverError::Server(said) if [1053, 1077, 1927].contains(&said.code) => {
+            Stopped::Lost(Box::new(SqlError { code: CONNECTION_LOST.to_owned(), ..sql_error(&said, show_values) }))
+        }
+        DriverError::Server(said) => Stopped::Refused(Box::new(sql_error(&said, show_values))),
+        DriverError::Io(_) => Stopped::Lost(Box::new(lost(with_causes(&error)))),
+        DriverError::Driver(mysql_async::DriverError::ConnectionClosed) => {
+            Stopped::Lost(Box::new(lost("the server closed the connection".to_owned())))
+        }
+        other => Stopped::Driver(other),
+    }
+}
+
+fn lost(message: String) -> SqlError {
+    SqlError { code: CONNECTION_LOST.to_owned(), message, table: None, column: None, constraint: None, position: None }
+}
+
+/// With the server's own number, which is what people look up.
+fn sql_error(said: &mysql_async::ServerError, show_values: bool) -> SqlError {
+    let message = if show_values { said.message.clone() } else { shown(said.code, &said.message) };
+    SqlError { code: said.code.to_string(), ..lost(message) }
+}
+
+/// The words by which people know the statement: "ALTER TABLE", "INSERT".
+fn command(statement: &ScriptStatement) -> String {
+    let mut words = statement.text.split_whitespace().map(str::to_ascii_uppercase);
+    let first = words.next().unwrap_or_default();
+    match (first.as_str(), words.next()) {
+        ("ALTER" | "CREATE" | "DROP" | "RENAME" | "TRUNCATE", Some(second)) => format!("{first} {second}"),
+        _ => first,
+    }
+}
