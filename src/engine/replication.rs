@@ -150,7 +150,7 @@ pub async fn ailment(replica: &Endpoint) -> Result<Option<String>, BoxError> {
 pub async fn as_in_production(replica: &Endpoint) -> Result<(), BoxError> {
     match replica.engine {
         EngineKind::Postgres => postgres::replication::as_in_production(replica).await?,
-        EngineKind::Mysql | EngineKind::Mariadb => {}
+        EngineKind::Mysql | EngineKind::Mariadb => mysql::replication::as_in_production(replica).await?,
     }
     Ok(())
 }

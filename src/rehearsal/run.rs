@@ -529,6 +529,7 @@ pub fn offer<'a>(scenario: &'a Scenario, node: Option<&'a Node>) -> Offer<'a> {
         superuser: crate::engine::postgres::server::SUPERUSER,
         database: &scenario.snapshot.database,
         extensions: &scenario.writer().extensions,
+        replicated: scenario.topology.nodes.len() > 1,
         host: node.map(Node::host),
     }
 }

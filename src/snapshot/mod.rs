@@ -75,6 +75,8 @@ pub enum SnapshotError {
     WholeCluster,
     #[error("the snapshot is restored into {}, not into {database}", found.join(", "))]
     OtherDatabase { found: Vec<String>, database: String },
+    #[error("{name} keeps itself out of the binary log, by which replicas get everything")]
+    NotLogged { name: String },
     #[error("could not run the roles file {}", path.display())]
     Roles { path: PathBuf, source: RestoreError },
     #[error("could not restore {name}")]
@@ -127,6 +129,7 @@ impl SnapshotError {
                     major(dumped).map_or(dumped.clone(), |major| major.to_string())
                 )
             }
+            SnapshotError::NotLogged { .. } => "dump with --set-gtid-purged=OFF, or leave the replicas out".to_owned(),
             SnapshotError::WholeCluster => {
                 "dump the one database with pg_dump, and its roles with pg_dumpall --roles-only".to_owned()
             }
@@ -165,6 +168,7 @@ impl SnapshotError {
                 | SnapshotError::SecretInUrl { .. }
                 | SnapshotError::MissingRoles { .. }
                 | SnapshotError::NewerDump { .. }
+                | SnapshotError::NotLogged { .. }
                 | SnapshotError::WholeCluster
                 | SnapshotError::OtherDatabase { .. }
         )
@@ -200,6 +204,14 @@ fn mysql_hint(error: &mysql::restore::RestoreError) -> Option<String> {
         mysql::restore::RestoreError::Refused { number: 1007, .. } => {
             "dump without --databases: the database is made by the lab".to_owned()
         }
+        // CR_SERVER_GONE_ERROR, CR_SERVER_LOST, ER_NET_PACKET_TOO_LARGE.
+        mysql::restore::RestoreError::Refused { number: 2006 | 2013 | 1153, .. } => {
+            "a row may be larger than the node's setting max_allowed_packet".to_owned()
+        }
+        // ER_WRONG_VALUE_FOR_VAR: most often a mode that another engine or version had.
+        mysql::restore::RestoreError::Refused { number: 1231, .. } => {
+            "the dump sets what this server does not know: take it from a server of this engine and version".to_owned()
+        }
         _ => return None,
     })
 }
@@ -216,6 +228,8 @@ pub struct Offer<'a> {
     pub database: &'a str,
     /// The node's own list.
     pub extensions: &'a [Extension],
+    /// Other nodes get everything from it.
+    pub replicated: bool,
     /// None = the extensions are left to the server.
     pub host: Option<&'a dyn Host>,
 }
@@ -231,6 +245,9 @@ pub async fn check(prepared: &Prepared, offer: &Offer<'_>) -> Result<(), Snapsho
     {
         let dumped = needed.server_version.clone().unwrap_or_default();
         return Err(newer_dump(dumped, offer.version, offer.node));
+    }
+    if offer.replicated && prepared.is_unlogged {
+        return Err(SnapshotError::NotLogged { name: prepared.name.clone() });
     }
     if needed.creates_roles {
         return Err(SnapshotError::WholeCluster);
@@ -334,13 +351,13 @@ async fn restore_mysql(request: &RestoreRequest<'_>, progress: &mut Progress<'_>
     let fed = Fed { name: &snapshot.name, path, compression: *compression };
     let restored = fed.to(async |script| target.client(script).await, progress).await?;
     restored.map_err(|source| SnapshotError::RestoreMysql { name: snapshot.name.clone(), source })?;
+    progress("gathering statistics", None, None);
+    let notes = mysql::restore::settle(request.endpoint).await?;
     let tables = mysql::restore::table_sizes(request.endpoint).await?;
     let found = target.other_databases().await?;
     if tables.is_empty() && !found.is_empty() {
         return Err(SnapshotError::OtherDatabase { found, database: request.endpoint.database.clone() });
     }
-    progress("gathering statistics", None, None);
-    let notes = mysql::restore::settle(request.endpoint).await?;
     Ok(Restored { tables, notes })
 }
 

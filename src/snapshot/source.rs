@@ -16,6 +16,8 @@ use crate::engine::postgres::dump::{self, Requirements};
 use crate::engine::postgres::restore::{self, Target};
 use crate::scenario::{Compression, EngineKind, Snapshot, SnapshotSource};
 
+/// Of a dump, what is looked at before it is restored.
+const HEAD_BYTES: u64 = 64 << 10;
 /// How long reading an archive's table of contents may take.
 const CONTENTS_DEADLINE: Duration = Duration::from_secs(300);
 
@@ -27,6 +29,8 @@ pub struct Prepared {
     pub(super) roles: Option<PathBuf>,
     /// Roles that the roles file makes.
     pub(super) roles_made: std::collections::BTreeSet<String>,
+    /// A dump of MySQL or MariaDB that turns the binary log off for itself, as mysqldump has it by default where there are GTIDs.
+    pub(super) is_unlogged: bool,
     /// What it is called in messages: the file's name.
     pub name: String,
     /// "empty", "dump" or "url", as [`crate::event::Event::Restored`] has it.
@@ -86,11 +90,12 @@ pub async fn prepare(
             (Ready::Archive { path }, format!("the database of {variable}"), "url")
         }
     };
+    let mut is_unlogged = false;
     let requirements = match engine {
         EngineKind::Postgres => read_requirements(&source, bench.map(|bench| bench.host), cancel).await?,
         // What a dump of these needs, its client says when it reads it.
         EngineKind::Mysql | EngineKind::Mariadb => {
-            readable(&source)?;
+            is_unlogged = turns_log_off(&source)?;
             Requirements::default()
         }
     };
@@ -101,7 +106,16 @@ pub async fn prepare(
         Some(path) => made_roles(path)?,
         None => Default::default(),
     };
-    Ok(Prepared { source, requirements, roles: snapshot.roles.clone(), roles_made, name, kind, _dumped: dumped })
+    Ok(Prepared {
+        source,
+        requirements,
+        roles: snapshot.roles.clone(),
+        roles_made,
+        is_unlogged,
+        name,
+        kind,
+        _dumped: dumped,
+    })
 }
 
 /// Opens a plain dump, decompressed; `read` counts the file's own bytes as they go by.
@@ -164,12 +178,16 @@ async fn read_requirements(
     }
 }
 
-/// That the file can be opened, and decompressed at its beginning.
-fn readable(source: &Ready) -> Result<(), SnapshotError> {
-    let Ready::Script { path, compression } = source else { return Ok(()) };
-    let mut script = open(path, *compression, Arc::default())?;
-    let damaged = |source| SnapshotError::Damaged { path: path.to_owned(), source };
-    script.read(&mut [0; 1]).map(|_| ()).map_err(damaged)
+/// Whether the dump's head, which mysqldump writes before the first table, sets `sql_log_bin`.
+fn turns_log_off(source: &Ready) -> Result<bool, SnapshotError> {
+    let Ready::Script { path, compression } = source else { return Ok(false) };
+    let script = open(path, *compression, Arc::default())?;
+    let mut head = Vec::new();
+    let read = script.take(HEAD_BYTES).read_to_end(&mut head);
+    read.map_err(|source| SnapshotError::Damaged { path: path.to_owned(), source })?;
+    let head = String::from_utf8_lossy(&head).to_ascii_uppercase();
+    let before_tables = head.find("CREATE TABLE").map_or(head.as_str(), |end| &head[..end]);
+    Ok(before_tables.contains("SQL_LOG_BIN"))
 }
 
 fn script_requirements(path: &Path, compression: Compression) -> Result<Requirements, SnapshotError> {

@@ -9,6 +9,8 @@ use crate::event::with_causes;
 /// For a row to arrive on a replica that has just been made.
 const ARRIVES: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
+/// Of one look at a replica.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// Commits a row on the writer and waits until each replica shows it.
 pub(super) async fn prove(writer: &Node, replicas: &[&Node]) -> Result<(), TopologyError> {
@@ -22,17 +24,16 @@ pub(super) async fn prove(writer: &Node, replicas: &[&Node]) -> Result<(), Topol
 async fn arrives(replica: &Node) -> Result<(), TopologyError> {
     let began = Instant::now();
     loop {
-        let shown = match Pulse::connect(&replica.endpoint()).await {
-            Ok(pulse) => pulse.read().await,
-            Err(error) => Err(error),
-        };
+        let look = async { Pulse::connect(&replica.endpoint()).await?.read().await };
+        let silent = || Err(format!("no answer within {LOOK:?}").into());
+        let shown = tokio::time::timeout(LOOK, look).await.unwrap_or_else(|_| silent());
         let last = match shown {
             Ok(shown) if shown.number >= 1 => return Ok(()),
             Ok(_) => "an older row".to_owned(),
             Err(error) => with_causes(error.as_ref()),
         };
-        let last = match replication::ailment(&replica.endpoint()).await {
-            Ok(Some(ailment)) => ailment,
+        let last = match tokio::time::timeout(LOOK, replication::ailment(&replica.endpoint())).await {
+            Ok(Ok(Some(ailment))) => ailment,
             _ => last,
         };
         if began.elapsed() > ARRIVES {

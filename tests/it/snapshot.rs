@@ -73,7 +73,8 @@ async fn restored(snapshot: &Snapshot, into: &Endpoint, extensions: &[Extension]
     let bench = Bench { host: &host, folder: host.folder.path(), version: "15", node: None };
     let prepared = prepare(EngineKind::Postgres, snapshot, Some(bench), &cancel).await?;
     let (superuser, database) = ("postgres", into.database.as_str());
-    let offer = Offer { version: "15", node: None, superuser, database, extensions, host: Some(&host) };
+    let offer =
+        Offer { version: "15", node: None, superuser, database, extensions, replicated: false, host: Some(&host) };
     check(&prepared, &offer).await?;
     let deadline = Duration::from_secs(120);
     let request =

@@ -7,6 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::docker;
+use crate::engines::is_mariadb_here;
 use crate::support::{Ended, Room, has, in_ci, is_root};
 
 const SERVERS: &str = "/usr/lib/postgresql";
@@ -69,7 +70,10 @@ fn native_only() {
     text.exits(0).tells(&[
         &format!("✓ postgres 15 – {release} in {SERVERS}/15/bin"),
         &format!("{} of 6 versions can be rehearsed", installed().len()),
-        &format!("and {} of 4 brought up", usize::from(Path::new(MARIADB).exists())),
+        &format!(
+            "and {} of 4 brought up",
+            OTHERS.iter().filter(|(engine, version)| *engine == "mariadb" && is_mariadb_here(version)).count()
+        ),
     ]);
     assert_eq!(text.stderr, "");
 

@@ -25,9 +25,12 @@ pub const POSTGRES: Need =
 
 /// The server and its client alone: with the whole package would come an account, and a server that starts by itself.
 pub const MARIADB: Need = Need {
-    name: "MariaDB",
+    name: "MariaDB 10.11",
     packages: &["mariadb-server-core", "mariadb-client-core"],
-    found: || Path::new("/usr/sbin/mariadbd").exists() || on_path("mariadbd"),
+    found: || {
+        let said = Command::new("/usr/sbin/mariadbd").arg("--version").output();
+        said.is_ok_and(|said| String::from_utf8_lossy(&said.stdout).contains(" 10.11."))
+    },
 };
 
 pub const GIT: Need = Need { name: "git", packages: &["git"], found: || on_path("git") };

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder};
 
+use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;
 
 /// What the driver reports, for those who only pass it on.
@@ -24,13 +26,13 @@ fn options(endpoint: &Endpoint) -> OptsBuilder {
         .pass(Some(&endpoint.password))
         .db_name(database)
         .prefer_socket(false)
-        .stmt_cache_size(0)
         // Given, they are not asked for: a session's first statement is its owner's.
         .max_allowed_packet(Some(MOST_BYTES))
         .wait_timeout(Some(WAIT_TIMEOUT_S))
 }
 
-/// Connects, does the work, and takes its leave: a session that only ends is a warning in the server's log.
+/// Connects, does the work, and takes its leave: a session that only ends is a warning in the server's log. Such a session is the tool's
+/// own: it commits by itself, and its statements may take their time, whatever the server's settings.
 ///
 /// # Errors
 /// The driver's.
@@ -39,20 +41,32 @@ pub async fn with<T>(
     deadline: Duration,
     work: impl AsyncFnOnce(&mut Conn) -> Result<T, DriverError>,
 ) -> Result<T, DriverError> {
-    let mut connection = connect(endpoint, deadline).await?;
+    let mut connection = opened(endpoint, &format!("SET SESSION {}", own_settings(endpoint.engine)), deadline).await?;
     let done = work(&mut connection).await?;
     connection.disconnect().await?;
     Ok(done)
 }
 
-/// Connects; what it is told to be called shows to nobody on these engines.
+/// What the tool's own sessions set.
+pub fn own_settings(engine: EngineKind) -> &'static str {
+    match engine {
+        EngineKind::Mysql => "autocommit = 1, max_execution_time = 0",
+        _ => "autocommit = 1, max_statement_time = 0",
+    }
+}
+
+/// Connects and sends a first statement, both within `deadline`: whatever has the port may accept a connection and never say anything.
 ///
 /// # Errors
-/// The driver's, when the server refuses or does not answer within `deadline`: whatever has the port may accept a connection and never
-/// say anything.
-pub async fn connect(endpoint: &Endpoint, deadline: Duration) -> Result<Conn, DriverError> {
-    match tokio::time::timeout(deadline, Conn::new(options(endpoint))).await {
-        Ok(connected) => connected,
+/// The driver's, when the server refuses or does not answer in time.
+pub async fn opened(endpoint: &Endpoint, first: &str, deadline: Duration) -> Result<Conn, DriverError> {
+    let opening = async {
+        let mut connection = Conn::new(options(endpoint)).await?;
+        connection.query_drop(first).await?;
+        Ok(connection)
+    };
+    match tokio::time::timeout(deadline, opening).await {
+        Ok(opened) => opened,
         Err(_) => {
             Err(std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer within {deadline:?}")).into())
         }

@@ -8,7 +8,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row, from_value_opt};
 use tokio::sync::Mutex;
 
-use super::connect::{DriverError, connect, with};
+use super::connect::{DriverError, opened, own_settings, with};
 use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::replication::{Position, Standing};
@@ -17,8 +17,10 @@ use crate::engine::replication::{Position, Standing};
 const DATABASE: &str = "rehearsal_heartbeat";
 
 const CONNECT: Duration = Duration::from_secs(5);
-/// Commits by itself whatever the server's settings, and waits for nobody's lock for long.
-const SESSION: &str = "SET SESSION autocommit = 1, lock_wait_timeout = 1, innodb_lock_wait_timeout = 1";
+/// The servers' own default, in seconds.
+const USUAL_RETRY_S: u32 = 60;
+/// Waits for nobody's lock for long.
+const SESSION: &str = "lock_wait_timeout = 1, innodb_lock_wait_timeout = 1";
 
 /// Where writes go.
 pub struct Heart {
@@ -167,9 +169,7 @@ impl Status {
 }
 
 async fn open(endpoint: &Endpoint) -> Result<Conn, DriverError> {
-    let mut connection = connect(endpoint, CONNECT).await?;
-    connection.query_drop(SESSION).await?;
-    Ok(connection)
+    opened(endpoint, &format!("SET SESSION {}, {SESSION}", own_settings(endpoint.engine)), CONNECT).await
 }
 
 /// The transactions that the server has in its log: as one set (MySQL), or as the last of each domain (MariaDB).
@@ -192,4 +192,30 @@ pub async fn written_by(superuser: &Endpoint) -> Result<String, DriverError> {
 /// The driver's.
 pub async fn ailment(superuser: &Endpoint) -> Result<Option<String>, DriverError> {
     with(&superuser.in_database(""), CONNECT, async |connection| Ok(Status::of(connection).await?.ailment())).await
+}
+
+/// Gives the replica the interval after which production's looks again for whom it lost.
+///
+/// # Errors
+/// The driver's.
+pub async fn as_in_production(replica: &Endpoint) -> Result<(), DriverError> {
+    let statements = match replica.engine {
+        EngineKind::Mysql => [
+            "STOP REPLICA IO_THREAD".to_owned(),
+            format!("CHANGE REPLICATION SOURCE TO SOURCE_CONNECT_RETRY = {USUAL_RETRY_S}"),
+            "START REPLICA IO_THREAD".to_owned(),
+        ],
+        _ => [
+            "STOP SLAVE".to_owned(),
+            format!("CHANGE MASTER TO MASTER_CONNECT_RETRY = {USUAL_RETRY_S}"),
+            "START SLAVE".to_owned(),
+        ],
+    };
+    with(&replica.in_database(""), CONNECT, async |connection| {
+        for statement in statements {
+            connection.query_drop(statement).await?;
+        }
+        Ok(())
+    })
+    .await
 }

@@ -6,7 +6,7 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use tokio::io::AsyncRead;
 
-use super::connect::{DriverError, with};
+use super::connect::{DriverError, own_settings, with};
 use super::error::shown;
 use super::names::quote;
 use super::server_log::is_disk_full;
@@ -16,6 +16,8 @@ use crate::engine::host::{Exec, Host, HostError};
 use crate::event::{TableSize, with_causes};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
+/// With less than this no table grows.
+const FULL_BYTES: u64 = 16 << 20;
 
 /// Databases that every server has, and this tool's own.
 const SYSTEM: &str = "('mysql', 'sys', 'information_schema', 'performance_schema', 'rehearsal_heartbeat')";
@@ -67,6 +69,8 @@ impl Target<'_> {
             "--batch",
             "--default-character-set=utf8mb4",
             "--max-allowed-packet=1G",
+            // Whatever the server's settings, a dump that says nothing of transactions is kept.
+            &format!("--init-command=SET SESSION {}", own_settings(self.endpoint.engine)),
             &format!("--database={}", self.endpoint.database),
         ]);
         let output = self.host.exec_reading(&exec, script, self.deadline).await;
@@ -78,7 +82,15 @@ impl Target<'_> {
         if self.host.server_exit().await.is_some() {
             return Err(RestoreError::ServerLost);
         }
-        Err(told(program, output.status, &output.stderr))
+        match told(program, output.status, &output.stderr) {
+            // ER_RECORD_FILE_FULL: InnoDB says so of a full disk, and others of a table that may grow no more.
+            RestoreError::Refused { number: 1114, .. }
+                if self.host.free_bytes().await.is_ok_and(|free| free < FULL_BYTES) =>
+            {
+                Err(RestoreError::DiskFull)
+            }
+            error => Err(error),
+        }
     }
 
     /// Databases that are neither the server's own nor the one that is restored into.
@@ -103,18 +115,19 @@ fn told(program: &'static str, status: i32, stderr: &str) -> RestoreError {
     }
     let refused = stderr.lines().rev().find_map(|line| {
         let (number, rest) = line.strip_prefix("ERROR ")?.split_once(' ')?;
-        let (_, rest) = rest.split_once("at line ")?;
+        let (state, rest) = rest.split_once("at line ").unwrap_or(("", rest));
         let (line, message) = rest.split_once(": ")?;
-        Some((number.parse::<u16>().ok()?, line.parse::<u64>().ok()?, message))
+        let state = state.trim().trim_start_matches('(').trim_end_matches(')');
+        Some((number.parse::<u16>().ok()?, state, line.parse::<u64>().ok()?, message))
     });
     match refused {
-        // ER_DISK_FULL, and ER_RECORD_FILE_FULL, which InnoDB says of a full disk.
-        Some((1021 | 1114, ..)) => RestoreError::DiskFull,
-        // CR_SERVER_GONE_ERROR, CR_SERVER_LOST.
-        Some((2006 | 2013, ..)) => RestoreError::ServerLost,
-        Some((number, line, message)) => RestoreError::Refused { line, number, message: shown(number, message) },
+        // ER_DISK_FULL.
+        Some((1021, ..)) => RestoreError::DiskFull,
+        Some((number, state, line, message)) => {
+            RestoreError::Refused { line, number, message: shown(number, state, message) }
+        }
         None => {
-            let message = format!("it ended with exit status {status}: {}", shown(0, stderr.trim_end()));
+            let message = format!("it ended with exit status {status}: {}", shown(0, "", stderr.trim_end()));
             RestoreError::Client { program, message }
         }
     }
@@ -129,7 +142,7 @@ pub async fn settle(endpoint: &Endpoint) -> Result<Vec<String>, RestoreError> {
     let gather = async |connection: &mut Conn| {
         let mut notes = Vec::new();
         for table in tables(connection, &endpoint.database).await? {
-            // Each server gathers its own.
+            // A replica keeps its own.
             let analyze = format!("ANALYZE NO_WRITE_TO_BINLOG TABLE {}", quote(&table));
             if let Err(error) = connection.query_drop(analyze).await {
                 notes.push(format!("table {table} is without statistics: {}", with_causes(&error)));
@@ -147,6 +160,10 @@ pub async fn settle(endpoint: &Endpoint) -> Result<Vec<String>, RestoreError> {
 /// The server's.
 pub async fn table_sizes(endpoint: &Endpoint) -> Result<Vec<TableSize>, RestoreError> {
     let count = async |connection: &mut Conn| {
+        if endpoint.engine == EngineKind::Mysql {
+            // Else they would be a day old.
+            connection.query_drop("SET SESSION information_schema_stats_expiry = 0").await?;
+        }
         let mut sizes = Vec::new();
         for table in tables(connection, &endpoint.database).await? {
             let count = format!("SELECT COUNT(*) FROM {}", quote(&table));
@@ -180,11 +197,10 @@ mod tests {
             "ERROR 1062 (23000) at line 9: Duplicate entry 'secret' for key 'm'",
             "line 9: Duplicate entry … for key 'm' (1062)",
         );
-        check("ERROR 1114 (HY000) at line 9: The table 't' is full", "the disk is full");
-        check(
-            "ERROR 2013 (HY000) at line 9: Lost connection to MySQL server during query",
-            "the server ended meanwhile",
-        );
+        check("ERROR 1114 (HY000) at line 9: The table 't' is full", "line 9: The table … is full (1114)");
+        check("ERROR 1021 (HY000) at line 9: Disk full (x)", "the disk is full");
+        check("ERROR 1644 (45000) at line 9: secret", "line 9: a routine raised it; its words are left out (1644)");
+        check("ERROR 2013 (HY000) at line 9: Lost connection", "line 9: Lost connection (2013)");
         check("mysql: unknown option '--x'", "mysql: it ended with exit status 1: mysql: unknown option …");
     }
 }

@@ -59,12 +59,14 @@ const RESERVED: &[&str] = &[
     "mysqlx",
     "pid-file",
     "port",
+    "require-secure-transport",
     "server-id",
     "skip-grant-tables",
     "skip-networking",
     "skip-replica-start",
     "skip-slave-start",
     "socket",
+    "tmpdir",
     "user",
 ];
 
@@ -148,7 +150,8 @@ impl Server {
     /// A setting is reserved, the program that makes it is missing or fails, or the disk is full.
     pub async fn init(engine: EngineKind, host: Arc<dyn Host>, wanted: Wanted) -> Result<Server, ServerError> {
         use rand::distr::{Alphanumeric, SampleString};
-        let password = Alphanumeric.sample_string(&mut rand::rng(), 32);
+        // A plugin may want letters of both kinds, a digit and another sign.
+        let password = format!("{}-aA1", Alphanumeric.sample_string(&mut rand::rng(), 28));
         let server = Server::on_existing(engine, host, wanted, password)?;
         server.make().await?;
         Ok(server)
@@ -240,8 +243,9 @@ impl Server {
                 (program, exec.args(options))
             }
         };
-        let output =
-            self.host.exec(&exec.arg(format!("--datadir={}", self.data())).args(settings), INIT_DEADLINE).await?;
+        // A starting server removes what it takes for temporary tables left behind: another's, where both have one folder for them.
+        let folders = [format!("--datadir={}", self.data()), format!("--tmpdir={}", self.host.listen().socket_dir)];
+        let output = self.host.exec(&exec.args(folders).args(settings), INIT_DEADLINE).await?;
         if output.status == 0 {
             return Ok(());
         }
@@ -264,6 +268,8 @@ impl Server {
             ("bind-address", listen.address),
             ("socket", format!("{}/{}", listen.socket_dir, listen.port)),
             ("pid-file", format!("{}/pid", self.host.folder())),
+            // Private, and removed with the lab: a server that is killed leaves its temporary files, and one that starts removes others'.
+            ("tmpdir", listen.socket_dir.clone()),
             ("server-id", self.wanted.number.to_string()),
             ("log-bin", "binlog".to_owned()),
         ];
@@ -364,11 +370,11 @@ impl server::Server for Server {
     }
 
     fn own_lines(&self) -> Box<dyn OwnLines> {
-        Box::<Lines>::default()
+        Box::new(Lines)
     }
 
     async fn log_tail(&self, lines: usize) -> Vec<String> {
-        let mut own = Lines::default();
+        let mut own = Lines;
         // More than asked for, since some are left out.
         let mut tail = self.host.log_tail(lines * 4).await;
         tail.retain(|line| own.keep(line));
@@ -440,7 +446,8 @@ async fn ask(endpoint: &Endpoint) -> Result<(String, BTreeMap<String, String>), 
     Ok((if number == version { version } else { format!("{number} ({version})") }, relaxed))
 }
 
-/// Gives every account of that user name a password (chapters "ALTER USER" of the manuals); the binary log has it hashed.
+/// Gives every account of that user name a password (chapters "ALTER USER" of the manuals). The binary log has it hashed: MySQL writes it
+/// so, and MariaDB is given the hash.
 ///
 /// # Errors
 /// There is no such user; or the server's error.
@@ -449,8 +456,15 @@ pub async fn set_password(superuser: &Endpoint, user: &str, password: &str) -> R
     within(&what, async {
         let changed = with(superuser, ATTEMPT_DEADLINE, async |connection| {
             let hosts: Vec<String> = connection.exec("SELECT host FROM mysql.user WHERE user = ?", (user,)).await?;
+            let by = match superuser.engine {
+                EngineKind::Mysql => literal(password),
+                _ => {
+                    let hash: Option<String> = connection.exec_first("SELECT PASSWORD(?)", (password,)).await?;
+                    format!("PASSWORD {}", literal(&hash.unwrap_or_default()))
+                }
+            };
             for host in &hosts {
-                let alter = format!("ALTER USER {} IDENTIFIED BY {}", account(user, host), literal(password));
+                let alter = format!("ALTER USER {} IDENTIFIED BY {by}", account(user, host));
                 connection.query_drop(alter).await?;
             }
             Ok(hosts.len())

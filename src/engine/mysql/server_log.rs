@@ -3,31 +3,31 @@
 use crate::engine::server::{OwnLines, Trouble};
 
 /// The words with which an applier, a routine or an event tells an error of a statement, values and all.
-const OF_STATEMENTS: [&str; 8] = [
-    "Slave SQL",
-    "Slave worker",
-    "Replica SQL",
-    "Worker ",
-    "Event Scheduler",
-    "Duplicate entry",
-    "Statement:",
-    "Query:",
-];
+const OF_STATEMENTS: [&str; 7] =
+    ["Slave SQL", "Slave worker", "Replica SQL", "Worker ", "Event Scheduler", "Duplicate entry", "Query ("];
 
-/// Keeps what the server says of itself. A line without a time belongs to the entry before it.
+/// Keeps what the server says of itself. Whatever has no time at its beginning is left out: what follows an entry are rows of a deadlock,
+/// or the statement at which a server crashed.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
-    left_out: bool,
-}
+pub(super) struct Lines;
 
 impl OwnLines for Lines {
     fn keep(&mut self, line: &str) -> bool {
-        if line.starts_with(|first: char| first.is_ascii_digit()) {
-            self.left_out = OF_STATEMENTS.iter().any(|words| line.contains(words));
-        }
-        // What a crashed server dumps of the statement that it was at.
-        !self.left_out && !OF_STATEMENTS.iter().any(|words| line.contains(words))
+        is_dated(line) && !OF_STATEMENTS.iter().any(|words| line.contains(words))
     }
+}
+
+/// "2026-01-02  3:04:05", "2026-01-02T03:04:05", "260102  3:04:05".
+fn is_dated(line: &str) -> bool {
+    let like = |form: &str| {
+        line.len() > form.len()
+            && form.chars().zip(line.chars()).all(|(form, found)| match form {
+                '9' => found.is_ascii_digit(),
+                form => form == found,
+            })
+    };
+    let rest = |length: usize| line[length..].starts_with([' ', 'T']);
+    (like("9999-99-99") && rest(10)) || (like("999999") && rest(6))
 }
 
 /// The last trouble that the lines of a log speak of.
@@ -57,12 +57,14 @@ mod tests {
 Version: '10.11.6-MariaDB'  socket: 's'  port: 3306
 2026-01-02  3:04:06 9 [ERROR] Slave SQL: Could not execute Write_rows_v1 event on table shop.t; Duplicate entry 'secret'
  and more of 'secret'
+5 Main St, of a 'secret'
+Query (0x7f0001): INSERT INTO t VALUES ('secret')
 2026-01-02T03:04:06.000Z 9 [ERROR] [MY-010584] [Repl] Replica SQL for channel '': Worker 1 failed, 'secret'
 2026-01-02  3:04:07 0 [Note] /usr/sbin/mariadbd: Normal shutdown
 ";
-        let mut own = Lines::default();
+        let mut own = Lines;
         let kept: Vec<&str> = log.lines().filter(|line| own.keep(line)).collect();
-        assert_eq!(kept.len(), 3, "{kept:?}");
+        assert_eq!(kept.len(), 2, "{kept:?}");
         assert!(!kept.concat().contains("secret"), "{kept:?}");
     }
 

@@ -8,7 +8,7 @@ use mysql_async::{Conn, Row, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::client::{Script, ScriptStatement};
-use super::connect::{DriverError, connect, with};
+use super::connect::{DriverError, opened, with};
 use super::error::shown;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::release::{RunOptions, ScriptError, SessionError, Watch};
@@ -21,6 +21,7 @@ const POLL: Duration = Duration::from_millis(50);
 const KILL_DEADLINE: Duration = Duration::from_secs(10);
 /// For a statement to end that was killed: a copied table is taken away again.
 const END_DEADLINE: Duration = Duration::from_secs(60);
+const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 /// The code that an error of the connection is given, as on the other engines.
 const CONNECTION_LOST: &str = "08006";
 
@@ -60,13 +61,8 @@ impl ReleaseSession {
         show_values: bool,
         deadline: Duration,
     ) -> Result<ReleaseSession, SessionError> {
-        let connected = async {
-            let mut connection = connect(release, deadline).await?;
-            // The driver asks for a collation of its own; the clients ask for the server's.
-            connection.query_drop("SET NAMES utf8mb4").await?;
-            Ok(connection)
-        };
-        match connected.await {
+        // The driver asks for a collation of its own; the clients ask for the server's.
+        match opened(release, "SET NAMES utf8mb4", deadline).await {
             Ok(connection) => Ok(ReleaseSession { connection, endpoint: release.clone(), show_values, deadline }),
             Err(error) => {
                 let refused = match &error {
@@ -83,9 +79,12 @@ impl ReleaseSession {
         i32::try_from(self.connection.id()).unwrap_or(i32::MAX)
     }
 
+    /// Takes its leave; a server that does not answer is left.
     pub async fn close(self) {
-        if let Err(error) = self.connection.disconnect().await {
-            tracing::debug!(%error, "a session did not end in order");
+        match tokio::time::timeout(CLOSE_DEADLINE, self.connection.disconnect()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "a session did not end in order"),
+            Err(_) => tracing::debug!("a session did not end in time"),
         }
     }
 
@@ -301,7 +300,7 @@ fn lost(message: String) -> SqlError {
 
 /// With the server's own number, which is what people look up.
 fn sql_error(said: &mysql_async::ServerError, show_values: bool) -> SqlError {
-    let message = if show_values { said.message.clone() } else { shown(said.code, &said.message) };
+    let message = if show_values { said.message.clone() } else { shown(said.code, &said.state, &said.message) };
     SqlError { code: said.code.to_string(), ..lost(message) }
 }
 

@@ -12,9 +12,7 @@ pub enum ScriptProblem {
     /// With the sign that it begins with: `\\!`.
     #[error("{command} is not supported")]
     Unsupported { place: Place, command: String, hint: String },
-    #[error(
-        "{name} must stay {value}: with another value the client would run the release in a way that is not rehearsed"
-    )]
+    #[error("{name} must stay {value}: with another value psql would run the release in a way that is not rehearsed")]
     Setting { place: Place, name: String, value: &'static str },
     /// What the client itself refuses.
     #[error("{what}")]

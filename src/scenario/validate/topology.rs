@@ -43,6 +43,7 @@ const OPTIONS_OF_THE_LAB: &[&str] = &[
     "mysqlx",
     "pid_file",
     "port",
+    "require_secure_transport",
     "server_id",
     "skip_grant_tables",
     "skip_log_bin",
@@ -50,6 +51,7 @@ const OPTIONS_OF_THE_LAB: &[&str] = &[
     "skip_replica_start",
     "skip_slave_start",
     "socket",
+    "tmpdir",
     "user",
 ];
 

@@ -16,7 +16,7 @@ pub(super) enum Command {
 }
 
 /// Long name, letter after the backslash, and what it is here; none for those that are refused.
-const COMMANDS: [(&str, char, Option<Command>); 27] = [
+const COMMANDS: [(&str, char, Option<Command>); 28] = [
     ("?", '?', None),
     ("charset", 'C', None),
     ("clear", 'c', Some(Command::Clear)),
@@ -44,6 +44,7 @@ const COMMANDS: [(&str, char, Option<Command>); 27] = [
     ("system", '!', None),
     ("tee", 'T', None),
     ("use", 'u', Some(Command::Use)),
+    ("warnings", 'W', Some(Command::Display)),
 ];
 
 impl Command {
@@ -58,9 +59,15 @@ pub(super) fn named(text: &str) -> Option<(Command, &str)> {
     command.map(|command| (command, argument))
 }
 
-/// Whether a line begins with the long name of a command, understood or not.
+/// Those that take something behind their long name; the others are commands only when they stand alone.
+const WITH_ARGUMENT: [&str; 10] =
+    ["?", "charset", "connect", "delimiter", "help", "pager", "prompt", "source", "system", "tee"];
+
+/// Whether a line is a command by its long name, understood or not.
 pub(super) fn is_long(line: &str) -> bool {
-    !line.starts_with('\\') && found(line).is_some()
+    let takes_argument = |name: &str| name == "use" || WITH_ARGUMENT.contains(&name);
+    !line.starts_with('\\')
+        && found(line).is_some_and(|((name, ..), argument)| takes_argument(name) || argument.trim().is_empty())
 }
 
 /// What a letter after a backslash takes: the rest of the line, or nothing.

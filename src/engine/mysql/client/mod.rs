@@ -194,7 +194,13 @@ impl Script {
                     frame.scanner.clear();
                 }
             }
-            Command::Quit => self.frames.clear(),
+            // Of the file that says it, and of no other.
+            Command::Quit => {
+                return Ok(self.frames.last_mut().and_then(|frame| {
+                    frame.ended = true;
+                    frame.take()
+                }));
+            }
             Command::Display => {}
         }
         Ok(None)

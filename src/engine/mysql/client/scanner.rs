@@ -31,10 +31,15 @@ pub(super) struct Scanner {
     comment: bool,
     /// Inside one that the server reads.
     for_server: bool,
+    /// A comment of the statement ended just now.
+    needs_space: bool,
 }
 
 impl Scanner {
-    pub fn feed(&mut self, line: String, number: usize) {
+    pub fn feed(&mut self, mut line: String, number: usize) {
+        if line.ends_with('\r') {
+            line.pop();
+        }
         // The end of the last line stands between its text and this one's.
         if !self.buffer.is_empty() || self.quote.is_some() {
             self.buffer.push('\n');
@@ -56,7 +61,7 @@ impl Scanner {
 
     /// Forgets the statement that is being read.
     pub fn clear(&mut self) {
-        (self.buffer, self.quote, self.comment, self.for_server) = Default::default();
+        (self.buffer, self.quote, self.comment, self.for_server, self.needs_space) = Default::default();
     }
 
     /// Reads on to the next stop.
@@ -76,6 +81,7 @@ impl Scanner {
                 if rest.starts_with("*/") {
                     self.comment = false;
                     self.go(2, keeps_comments);
+                    self.needs_space = !self.buffer.is_empty();
                 } else {
                     self.go(next.len_utf8(), keeps_comments);
                 }
@@ -83,6 +89,10 @@ impl Scanner {
                 self.in_quote(quote, next, backslash_escapes);
             } else if rest.starts_with(delimiter) {
                 self.go(delimiter.len(), false);
+                // The client knows its commands there as well: `source more.sql;`.
+                if is_long(self.buffer.trim()) {
+                    return Stop::Command(self.take().map(|(text, _)| text).unwrap_or_default());
+                }
                 return Stop::Statement;
             } else if next == '\\' {
                 match self.backslash() {
@@ -125,6 +135,10 @@ impl Scanner {
         if keep {
             if self.buffer.is_empty() {
                 self.begins = self.number;
+            }
+            // The clients part what stood on either side of a comment.
+            if std::mem::take(&mut self.needs_space) && !self.rest().starts_with(char::is_whitespace) {
+                self.buffer.push(' ');
             }
             self.buffer.push_str(&self.line[self.at..self.at + bytes]);
         }

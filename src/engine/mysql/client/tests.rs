@@ -75,6 +75,21 @@ fn commands_of_the_client() {
 }
 
 #[test]
+fn a_command_may_end_as_a_statement_does() {
+    check("SELECT 1;\nquit;\nSELECT 2;", &[(1, "SELECT 1")]);
+    check("warnings;\nSELECT 1; go\nSELECT 2;", &[(2, "SELECT 1"), (2, "go\nSELECT 2")]);
+    check("USE shop; SELECT 1;", &[(1, "USE `shop`"), (1, "SELECT 1")]);
+    // A word with more behind it is the server's to judge.
+    check("clear it;\nSELECT 1;", &[(1, "clear it"), (2, "SELECT 1")]);
+    check("UPDATE t SET a = 1 \\q\nSELECT 2;", &[(1, "UPDATE t SET a = 1")]);
+}
+
+#[test]
+fn lines_of_another_system_and_comments_within_words() {
+    check("SELECT 'a\r\nb';\r\nSELECT/*c*/1;\r\n", &[(1, "SELECT 'a\nb'"), (3, "SELECT 1")]);
+}
+
+#[test]
 fn what_is_not_understood_is_refused_by_name() {
     let refused = |text: &str| {
         let source = Source::Text { text: text.to_owned(), file: "s.toml".to_owned(), line: 7 };
@@ -90,6 +105,10 @@ fn what_is_not_understood_is_refused_by_name() {
         refused("SELECT 1;\n\\! rm -rf x\nsystem ls\ntee out\nSELECT 2;"),
         ["8 \\! is not supported", "9 system is not supported", "10 tee is not supported"]
     );
+    assert_eq!(
+        refused("system ls;\nsource gone.sql;\nSELECT 1;"),
+        ["7 system is not supported", "8 could not read gone.sql"]
+    );
     assert_eq!(refused("source gone.sql\nSELECT 1;"), ["7 could not read gone.sql"]);
     assert_eq!(refused("DELIMITER\nuse\nSELECT \\z 1;\nSELECT 1; DELIMITER ;;").len(), 4);
 }
@@ -99,7 +118,7 @@ fn source_reads_another_file_and_not_itself() {
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
     write("a.sql", "SELECT 1;\nsource b.sql\nSELECT 3;\n");
-    write("b.sql", "delimiter $\nSELECT 2$\n");
+    write("b.sql", "delimiter $\nSELECT 2$\nquit\nSELECT 4$");
     let open =
         || Script::open(EngineKind::Mariadb, Source::File(folder.path().join("a.sql")), folder.path()).expect("there");
     let mut script = open();

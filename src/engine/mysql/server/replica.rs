@@ -14,6 +14,9 @@ use crate::engine::mysql::names::literal;
 use crate::engine::server::coming_up::ATTEMPT_DEADLINE;
 use crate::engine::server::{self, ServerError, Wanted};
 
+/// How soon a replica looks again for whom it lost, until the plan begins; the servers' own default holds from then on.
+const RETRY_S: u32 = 1;
+
 /// What a replica replicates.
 pub(super) struct Upstream {
     host: Arc<dyn Host>,
@@ -44,14 +47,14 @@ impl Server {
             EngineKind::Mysql => [
                 format!(
                     "CHANGE REPLICATION SOURCE TO SOURCE_HOST = {host}, SOURCE_PORT = {port}, SOURCE_USER = {user}, \
-                     SOURCE_PASSWORD = {password}, SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1"
+                     SOURCE_PASSWORD = {password}, SOURCE_CONNECT_RETRY = {RETRY_S}, SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1"
                 ),
                 "START REPLICA".to_owned(),
             ],
             _ => [
                 format!(
                     "CHANGE MASTER TO MASTER_HOST = {host}, MASTER_PORT = {port}, MASTER_USER = {user}, \
-                     MASTER_PASSWORD = {password}, MASTER_USE_GTID = slave_pos"
+                     MASTER_PASSWORD = {password}, MASTER_CONNECT_RETRY = {RETRY_S}, MASTER_USE_GTID = slave_pos"
                 ),
                 "START SLAVE".to_owned(),
             ],
