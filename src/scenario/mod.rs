@@ -117,7 +117,7 @@ pub struct Node {
     /// Server settings, passed on the server's command line.
     pub settings: BTreeMap<String, String>,
     pub extensions: Vec<Extension>,
-    /// The node that it is a physical replica of.
+    /// The node that it is a replica of: physical on Postgres, by GTID on the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicates: Option<String>,
 }

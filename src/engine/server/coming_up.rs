@@ -22,12 +22,21 @@ const LOG_LINES: usize = 20;
 #[async_trait]
 pub trait ComingUp: Server {
     /// The server's command line.
+    ///
+    /// # Errors
+    /// Its program is not there, or the host cannot be asked.
     async fn command(&self) -> Result<Exec, ServerError>;
 
     /// Where it will answer, as superuser, in a database that is always there.
+    ///
+    /// # Errors
+    /// The host cannot be asked.
     async fn endpoint(&self) -> Result<Endpoint, ServerError>;
 
     /// Asks it once who it is.
+    ///
+    /// # Errors
+    /// It does not answer yet.
     async fn ask(&self, endpoint: &Endpoint) -> Result<Running, ServerError>;
 
     /// As [`Server::log_tail`], of a server that ended while it was starting.
@@ -40,6 +49,9 @@ pub trait ComingUp: Server {
 }
 
 /// Starts a server; it has answered when this returns.
+///
+/// # Errors
+/// It ended, with its last log lines, or did not answer in time; or the host could not start it.
 pub async fn come_up(server: &impl ComingUp) -> Result<Running, ServerError> {
     let (began, mut ports) = (Instant::now(), 1);
     loop {
