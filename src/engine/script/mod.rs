@@ -59,9 +59,9 @@ impl ScriptProblem {
             ScriptProblem::Archive { .. } => {
                 Some("restore it under [snapshot], or with pg_restore in a `command` step")
             }
-            ScriptProblem::Unreadable { .. } => {
-                Some("\\i and source start at the scenario's folder, \\ir at the folder of the script that says it")
-            }
+            ScriptProblem::Unreadable { .. } => Some(
+                "\\i starts at the scenario's folder, as source does, \\ir at the folder of the script that says it",
+            ),
             ScriptProblem::Cycle { .. } => Some("the client would read it without end: take the line out"),
             ScriptProblem::Wrong { .. } => None,
         }
