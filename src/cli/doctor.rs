@@ -16,10 +16,10 @@ pub fn text(found: &Diagnosis, settings: &TerminalSettings) -> String {
         out.push_str(&hints(found, &paint));
     }
     let rehearsed = found.servers.iter().filter(|server| server.rehearsed).count();
-    let (runnable, upable, others) = (found.runnable(), found.upable(), found.servers.len() - rehearsed);
+    let (runnable, others_here, others) = (found.runnable(), found.can_come_up(), found.servers.len() - rehearsed);
     out.push_str(&format!("\n{runnable} of {rehearsed} versions can be rehearsed on this machine as it is"));
     if others > 0 {
-        out.push_str(&format!(", and {upable} of {others} brought up"));
+        out.push_str(&format!(", and {others_here} of {others} brought up"));
     }
     out.push('\n');
     out

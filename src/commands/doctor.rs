@@ -36,7 +36,7 @@ impl Diagnosis {
     }
 
     /// How many of the others can be brought up now.
-    pub fn upable(&self) -> usize {
+    pub fn can_come_up(&self) -> usize {
         self.count(|server| !server.rehearsed && server.is_here())
     }
 

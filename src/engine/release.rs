@@ -15,6 +15,9 @@ use crate::engine::{mysql, postgres};
 use crate::event::{Place, SqlError, Statement};
 use crate::scenario::Retry;
 
+/// Between two answers of a statement that is asked until it is true.
+const POLL: Duration = Duration::from_millis(50);
+
 /// How a script is to be run.
 #[derive(Debug, Clone, Copy)]
 pub struct RunOptions {
@@ -199,14 +202,15 @@ impl ReleaseSession {
     pub async fn rows_as_text(
         &mut self,
         sql: &str,
+        deadline: Option<Instant>,
         cancel: &CancellationToken,
     ) -> Result<Vec<Vec<Option<String>>>, SessionError> {
         match self {
             ReleaseSession::Postgres(session) => {
                 let show_values = session.show_values;
-                session.rows_as_text(sql, None, cancel).await.map_err(|error| of_postgres(error, show_values))
+                session.rows_as_text(sql, deadline, cancel).await.map_err(|error| of_postgres(error, show_values))
             }
-            ReleaseSession::Mysql(session) => session.rows_as_text(sql, None, cancel).await,
+            ReleaseSession::Mysql(session) => session.rows_as_text(sql, deadline, cancel).await,
         }
     }
 
@@ -220,15 +224,42 @@ impl ReleaseSession {
         deadline: Duration,
         cancel: &CancellationToken,
     ) -> Result<(), SessionError> {
-        match self {
-            ReleaseSession::Postgres(session) => {
-                let show_values = session.show_values;
-                session.wait_until(sql, deadline, cancel).await.map_err(|error| of_postgres(error, show_values))
+        let end = Instant::now() + deadline;
+        let mut last = "nothing".to_owned();
+        loop {
+            match self.rows_as_text(sql, Some(end), cancel).await {
+                Ok(rows) => match rows.as_slice() {
+                    [row] => match row.first().and_then(|value| self.truth(value.as_deref()?)) {
+                        Some(true) => return Ok(()),
+                        Some(false) => last = "false".to_owned(),
+                        None => last = "a row whose first column is no boolean".to_owned(),
+                    },
+                    rows => last = format!("{} rows", rows.len()),
+                },
+                Err(SessionError::TimedOut) => return Err(SessionError::Deadline { deadline, last }),
+                Err(error) => return Err(error),
             }
-            ReleaseSession::Mysql(session) => session.wait_until(sql, deadline, cancel).await,
+            tokio::select! {
+                () = cancel.cancelled() => return Err(SessionError::Cancelled),
+                () = tokio::time::sleep_until(end.min(Instant::now() + POLL).into()) => {}
+            }
+            if Instant::now() >= end {
+                return Err(SessionError::Deadline { deadline, last });
+            }
         }
     }
 
+    /// A boolean as text: MySQL and MariaDB have numbers for them, and any but 0 is true.
+    fn truth(&self, text: &str) -> Option<bool> {
+        match (self, text) {
+            (ReleaseSession::Postgres(_), "t") => Some(true),
+            (ReleaseSession::Postgres(_), "f") => Some(false),
+            (ReleaseSession::Postgres(_), _) => None,
+            (ReleaseSession::Mysql(_), number) => number.parse::<f64>().ok().map(|number| number != 0.0),
+        }
+    }
+
+    /// Ends the session.
     pub async fn close(self) {
         match self {
             ReleaseSession::Postgres(session) => session.close().await,
@@ -250,7 +281,6 @@ fn of_postgres(error: postgres::session::SessionError, show_values: bool) -> Ses
         Theirs::Lost(error) => SessionError::Lost(error),
         Theirs::Refused(error) => SessionError::Refused(error),
         Theirs::TooManyRows => SessionError::TooManyRows { most: postgres::session::MOST_ROWS },
-        Theirs::Deadline { deadline, last } => SessionError::Deadline { deadline, last },
         Theirs::TimedOut => SessionError::TimedOut,
         Theirs::Cancelled => SessionError::Cancelled,
         other => SessionError::Harness(other.into()),

@@ -15,6 +15,10 @@ use crate::engine::postgres::server as postgres;
 use crate::engine::software::Software;
 use crate::scenario::{EngineKind, Extension};
 
+/// What a large restore left in memory takes its time to write on a slow disk.
+const FAST_STOP_DEADLINE: Duration = Duration::from_secs(300);
+const IMMEDIATE_STOP_DEADLINE: Duration = Duration::from_secs(30);
+
 /// A driver's error, whichever driver it is of.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -145,7 +149,13 @@ pub trait Server: Send + Sync {
     ///
     /// # Errors
     /// It did not end in time and was killed.
-    async fn stop(&self, mode: StopMode) -> Result<(), ServerError>;
+    async fn stop(&self, mode: StopMode) -> Result<(), ServerError> {
+        let deadline = match mode {
+            StopMode::Fast => FAST_STOP_DEADLINE,
+            StopMode::Immediate => IMMEDIATE_STOP_DEADLINE,
+        };
+        Ok(self.host().stop_server(mode, deadline).await?)
+    }
 
     fn host(&self) -> &Arc<dyn Host>;
 

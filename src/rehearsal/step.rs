@@ -249,7 +249,7 @@ impl Runner<'_> {
 
     async fn check(&self, running: &Running<'_>, sql: &str, expected: &[Vec<String>]) -> Result<Ended, Cut> {
         let mut session = sql::connect(self, running).await?;
-        let answered = session.rows_as_text(&self.substitute(sql), running.cancel).await;
+        let answered = session.rows_as_text(&self.substitute(sql), None, running.cancel).await;
         session.close().await;
         let rows = match answered {
             Ok(rows) => rows,

@@ -26,6 +26,34 @@ pub use self::problem::{Mistake, Problem, ScenarioErrors};
 pub use self::reference::{NodeField, substitute};
 use crate::finding::{Code, Severity};
 
+/// Options of MySQL and MariaDB that say where a server lives, and who it is among those that replicate: the lab's to choose. With `_`,
+/// which the servers take for `-`.
+pub const OPTIONS_OF_THE_LAB: &[&str] = &[
+    "basedir",
+    "bind_address",
+    "datadir",
+    "defaults_extra_file",
+    "defaults_file",
+    "enforce_gtid_consistency",
+    "gtid_mode",
+    "init_file",
+    "log_bin",
+    "log_error",
+    "mysqlx",
+    "pid_file",
+    "port",
+    "require_secure_transport",
+    "server_id",
+    "skip_grant_tables",
+    "skip_log_bin",
+    "skip_networking",
+    "skip_replica_start",
+    "skip_slave_start",
+    "socket",
+    "tmpdir",
+    "user",
+];
+
 /// What a scenario is read for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {

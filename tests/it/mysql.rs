@@ -164,7 +164,7 @@ async fn the_session_is_the_client_s() {
         let variables = "SHOW SESSION VARIABLES";
         let theirs = server.client(&format!("{variables};")).await;
         let mut session = server.session().await;
-        let ours = session.rows_as_text(variables, &CancellationToken::new()).await.expect("rows");
+        let ours = session.rows_as_text(variables, None, &CancellationToken::new()).await.expect("rows");
         session.close().await;
         let ours: Vec<String> =
             ours.into_iter().map(|row| row.into_iter().flatten().collect::<Vec<_>>().join("\t")).collect();
@@ -277,9 +277,9 @@ BEGIN; DELETE FROM t;";
         assert_eq!(server.ask("SELECT COUNT(*) FROM t").await, ["4"]);
 
         let mut session = server.session().await;
-        let rows = session.rows_as_text("SELECT 1.50, NULL, 'ä', TRUE", &never).await.expect("rows");
+        let rows = session.rows_as_text("SELECT 1.50, NULL, 'ä', TRUE", None, &never).await.expect("rows");
         assert_eq!(rows, [[Some("1.50".to_owned()), None, Some("ä".to_owned()), Some("1".to_owned())]]);
-        let refused = session.rows_as_text("SELECT nothing", &never).await;
+        let refused = session.rows_as_text("SELECT nothing", None, &never).await;
         assert!(matches!(&refused, Err(SessionError::Refused(error)) if error.code == "1054"), "{refused:?}");
         session.wait_until("SELECT COUNT(*) > 0 FROM t", MINUTE, &never).await.expect("it is true");
         let late = session.wait_until("SELECT FALSE", Duration::from_secs(1), &never).await;
@@ -288,6 +288,29 @@ BEGIN; DELETE FROM t;";
             "no row with a true first column within 1s; last seen: false"
         );
         session.close().await;
+        server.end().await;
+    }
+}
+
+/// A login that the tool is given, and whose password stands in no log.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_s_password() {
+    for server in servers().await {
+        server.ask("CREATE USER app@'%' IDENTIFIED BY 'Before-1'").await;
+        server::set_password(&server.at, "app", "Secret-2 it's").await.expect("it is there");
+        let app = Endpoint { database: String::new(), ..server.at.as_user("app", "Secret-2 it's") };
+        let who = async |connection: &mut Conn| connection.query_first::<String, _>("SELECT CURRENT_USER()").await;
+        assert_eq!(connect::with(&app, MINUTE, who).await.expect("it gets in").as_deref(), Some("app@%"));
+        assert!(connect::opened(&app.as_user("app", "Before-1"), "SELECT 1", MINUTE).await.is_err());
+        let log = format!("{}/data/binlog.000001", server.host.folder());
+        let log = String::from_utf8_lossy(&server.host.read_from(&log, 0).await.expect("a binary log")).into_owned();
+        assert!(
+            log.contains("ALTER USER") && !log.contains("Secret-2"),
+            "{:?}: the password is in the binary log",
+            server.engine
+        );
+        let nobody = server::set_password(&server.at, "nobody", "x").await;
+        assert!(matches!(nobody, Err(server::ServerError::NoLogin { .. })), "{nobody:?}");
         server.end().await;
     }
 }

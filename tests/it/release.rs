@@ -8,7 +8,8 @@ use rehearsal::engine::postgres::connect::{Connection, connect};
 use rehearsal::engine::postgres::measure::Lineage;
 use rehearsal::engine::postgres::psql::Script;
 use rehearsal::engine::postgres::run::{RunOptions, ScriptError, run};
-use rehearsal::engine::postgres::session::{ReleaseSession, SessionError};
+use rehearsal::engine::postgres::session::ReleaseSession;
+use rehearsal::engine::release::{self, SessionError};
 use rehearsal::engine::script::Source;
 use rehearsal::event::{Statement, Work};
 use rehearsal::scenario::Retry;
@@ -562,14 +563,14 @@ VACUUM FULL customers;";
 #[tokio::test]
 async fn checks_and_waits() {
     let Some(at) = server::database().await else { return };
-    let mut session = open(&at).await;
+    let mut session = release::ReleaseSession::Postgres(Box::new(open(&at).await));
     let cancel = CancellationToken::new();
     let rows = session.rows_as_text("SELECT 1.50, NULL, 'ä', true", None, &cancel).await.expect("rows");
     assert_eq!(rows, [[Some("1.50".to_owned()), None, Some("ä".to_owned()), Some("t".to_owned())]]);
     let refused = session.rows_as_text("SELECT 1/0", None, &cancel).await;
     assert!(matches!(&refused, Err(SessionError::Refused(error)) if error.code == "22012"), "{refused:?}");
     let many = session.rows_as_text("SELECT generate_series(1, 10001)", None, &cancel).await;
-    assert!(matches!(many, Err(SessionError::TooManyRows)));
+    assert!(matches!(many, Err(SessionError::TooManyRows { .. })));
     session.wait_until("SELECT count(*) > 0 FROM pg_class", DEADLINE, &cancel).await.expect("it is true");
     let late = session.wait_until("SELECT false", Duration::from_secs(2), &cancel).await;
     assert_eq!(

@@ -12,13 +12,14 @@ use mysql_async::prelude::Queryable;
 
 use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;
-use crate::engine::host::{Exec, Host, HostError, StopMode};
+use crate::engine::host::{Exec, Host, HostError};
 use crate::engine::mysql::connect::{DriverError, with};
 use crate::engine::mysql::names::{account, literal, quote};
 use crate::engine::mysql::server_log::{self, Lines, is_disk_full};
 use crate::engine::server::coming_up::{ATTEMPT_DEADLINE, ComingUp, come_up};
 use crate::engine::server::{self, OwnLines, Running, Server as _, ServerError, Trouble, Wanted};
 use crate::engine::software::{Place, Software, StopSignal, StopSignals};
+use crate::scenario::OPTIONS_OF_THE_LAB;
 
 use replica::Upstream;
 
@@ -39,36 +40,8 @@ const TEMPLATES: &str = "/var/lib/rehearsal";
 
 /// MySQL makes its system tables with the whole server.
 const INIT_DEADLINE: Duration = Duration::from_secs(300);
-/// Dirty pages of a large restore on a slow disk take their time.
-const FAST_STOP_DEADLINE: Duration = Duration::from_secs(300);
-const IMMEDIATE_STOP_DEADLINE: Duration = Duration::from_secs(30);
 /// Of a few statements that touch catalogs only.
 const CATALOG_DEADLINE: Duration = Duration::from_secs(60);
-
-/// Settings without which the tool could not reach the server, read its log or tell it from others: not a scenario's to change.
-const RESERVED: &[&str] = &[
-    "basedir",
-    "bind-address",
-    "datadir",
-    "defaults-file",
-    "enforce-gtid-consistency",
-    "gtid-mode",
-    "init-file",
-    "log-bin",
-    "log-error",
-    "mysqlx",
-    "pid-file",
-    "port",
-    "require-secure-transport",
-    "server-id",
-    "skip-grant-tables",
-    "skip-networking",
-    "skip-replica-start",
-    "skip-slave-start",
-    "socket",
-    "tmpdir",
-    "user",
-];
 
 /// Where packages put the servers.
 const PLACES_OF_MARIADB: &[Place] = &[
@@ -167,7 +140,8 @@ impl Server {
         wanted: Wanted,
         password: String,
     ) -> Result<Server, ServerError> {
-        match wanted.settings.keys().find(|name| RESERVED.contains(&option(name).as_str())) {
+        let is_the_labs = |name: &&String| OPTIONS_OF_THE_LAB.contains(&option(name).replace('-', "_").as_str());
+        match wanted.settings.keys().find(is_the_labs) {
             Some(name) => Err(ServerError::Reserved { name: name.clone() }),
             None => Ok(Server { engine, host, wanted, password, is_new: AtomicBool::new(false), upstream: None }),
         }
@@ -338,14 +312,6 @@ impl server::Server for Server {
             None => self.make_database(&running.endpoint).await?,
         }
         Ok(running)
-    }
-
-    async fn stop(&self, mode: StopMode) -> Result<(), ServerError> {
-        let deadline = match mode {
-            StopMode::Fast => FAST_STOP_DEADLINE,
-            StopMode::Immediate => IMMEDIATE_STOP_DEADLINE,
-        };
-        Ok(self.host.stop_server(mode, deadline).await?)
     }
 
     fn host(&self) -> &Arc<dyn Host> {

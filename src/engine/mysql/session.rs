@@ -16,7 +16,6 @@ use crate::event::{SqlError, Statement, Work, with_causes};
 
 /// Answers of a check beyond this many rows are refused.
 const MOST_ROWS: usize = 10_000;
-const POLL: Duration = Duration::from_millis(50);
 /// Of the session that ends a statement.
 const KILL_DEADLINE: Duration = Duration::from_secs(10);
 /// For a statement to end that was killed: a copied table is taken away again.
@@ -163,41 +162,6 @@ impl ReleaseSession {
             Stopped::Driver(error) => SessionError::Harness(error.into()),
         })?;
         if answer.rows.len() > MOST_ROWS { Err(SessionError::TooManyRows { most: MOST_ROWS }) } else { Ok(answer.rows) }
-    }
-
-    /// As [`crate::engine::release::ReleaseSession::wait_until`]. True is any number but 0.
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn wait_until(
-        &mut self,
-        sql: &str,
-        deadline: Duration,
-        cancel: &CancellationToken,
-    ) -> Result<(), SessionError> {
-        let end = Instant::now() + deadline;
-        let mut last = "nothing".to_owned();
-        loop {
-            match self.rows_as_text(sql, Some(end), cancel).await {
-                Ok(rows) => match rows.as_slice() {
-                    [row] => match row.first().and_then(|value| value.as_deref()?.parse::<f64>().ok()) {
-                        Some(0.0) => last = "false".to_owned(),
-                        Some(_) => return Ok(()),
-                        None => last = "a row whose first column is no number".to_owned(),
-                    },
-                    rows => last = format!("{} rows", rows.len()),
-                },
-                Err(SessionError::TimedOut) => return Err(SessionError::Deadline { deadline, last }),
-                Err(error) => return Err(error),
-            }
-            tokio::select! {
-                () = cancel.cancelled() => return Err(SessionError::Cancelled),
-                () = tokio::time::sleep(POLL.min(end.saturating_duration_since(Instant::now()))) => {}
-            }
-            if Instant::now() >= end {
-                return Err(SessionError::Deadline { deadline, last });
-            }
-        }
     }
 
     /// What the client's own reading of strings depends on, as the server said last.

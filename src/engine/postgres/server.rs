@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::engine::endpoint::Endpoint;
-use crate::engine::host::{Exec, Host, HostError, StopMode};
+use crate::engine::host::{Exec, Host, HostError};
 use crate::engine::postgres::connect::connect;
 use crate::engine::postgres::names::quote;
 use crate::engine::postgres::server_log::own::{self, OwnLines};
@@ -31,9 +31,6 @@ pub const SUPERUSER: &str = "postgres";
 const APPLICATION: &str = "rehearsal";
 
 const INITDB_DEADLINE: Duration = Duration::from_secs(120);
-/// A checkpoint of a large restore on a slow disk takes its time.
-const FAST_STOP_DEADLINE: Duration = Duration::from_secs(300);
-const IMMEDIATE_STOP_DEADLINE: Duration = Duration::from_secs(30);
 /// Of a few statements that touch catalogs only.
 const CATALOG_DEADLINE: Duration = Duration::from_secs(60);
 /// What a server says where another's processes are at its shared memory still.
@@ -245,14 +242,6 @@ impl server::Server for Server {
             self.make_database().await?;
         }
         Ok(running)
-    }
-
-    async fn stop(&self, mode: StopMode) -> Result<(), ServerError> {
-        let deadline = match mode {
-            StopMode::Fast => FAST_STOP_DEADLINE,
-            StopMode::Immediate => IMMEDIATE_STOP_DEADLINE,
-        };
-        Ok(self.host.stop_server(mode, deadline).await?)
     }
 
     fn host(&self) -> &Arc<dyn Host> {

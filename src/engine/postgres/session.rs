@@ -24,7 +24,6 @@ use crate::event::SqlError;
 const APPLICATION: &str = "psql";
 /// Answers of a check beyond this many rows are refused.
 pub const MOST_ROWS: usize = 10_000;
-const POLL: Duration = Duration::from_millis(50);
 /// Within which nobody else writes anything worth counting to the log, and where it ended need not be asked again.
 const MOMENT: Duration = Duration::from_millis(10);
 
@@ -50,8 +49,6 @@ pub enum SessionError {
     TimedOut,
     #[error("cancelled")]
     Cancelled,
-    #[error("no row with a true first column within {deadline:?}; last seen: {last}")]
-    Deadline { deadline: Duration, last: String },
 }
 
 impl SessionError {
@@ -200,41 +197,6 @@ impl ReleaseSession {
         let mut reply = self.accepted(reply)?;
         let rows = reply.results.pop().unwrap_or_default().rows;
         if rows.len() > MOST_ROWS { Err(SessionError::TooManyRows) } else { Ok(rows) }
-    }
-
-    /// Asks until the statement answers one row whose first column is true.
-    ///
-    /// # Errors
-    /// If the server refuses it, or `deadline` passes; with what was last seen.
-    pub async fn wait_until(
-        &mut self,
-        sql: &str,
-        deadline: Duration,
-        cancel: &CancellationToken,
-    ) -> Result<(), SessionError> {
-        let end = Instant::now() + deadline;
-        let mut last = "nothing".to_owned();
-        loop {
-            match self.rows_as_text(sql, Some(end), cancel).await {
-                Ok(rows) => match rows.as_slice() {
-                    [row] if row.first().is_some_and(|value| value.as_deref() == Some("t")) => return Ok(()),
-                    [row] if row.first().is_some_and(|value| value.as_deref() == Some("f")) => {
-                        last = "false".to_owned()
-                    }
-                    [_] => last = "a row whose first column is no boolean".to_owned(),
-                    rows => last = format!("{} rows", rows.len()),
-                },
-                Err(SessionError::TimedOut) => return Err(SessionError::Deadline { deadline, last }),
-                Err(error) => return Err(error),
-            }
-            match (Limits { deadline: Some(end.min(Instant::now() + POLL)), cancel }).passed().await {
-                Interruption::Cancelled => return Err(SessionError::Cancelled),
-                Interruption::TimedOut if Instant::now() >= end => {
-                    return Err(SessionError::Deadline { deadline, last });
-                }
-                Interruption::TimedOut => {}
-            }
-        }
     }
 
     /// Sets the session's lock timeout, for a step that retries.

@@ -9,7 +9,7 @@ use crate::scenario::leaf::{Scalar, Text};
 use crate::scenario::problem::{Mistake, Problems};
 use crate::scenario::read::{Found, List, Map};
 use crate::scenario::tree::At;
-use crate::scenario::{EngineKind, Extension, Node, Purpose, Topology};
+use crate::scenario::{EngineKind, Extension, Node, OPTIONS_OF_THE_LAB, Purpose, Topology};
 
 /// The one node of a topology that names none.
 const ONLY_NODE: &str = "primary";
@@ -26,33 +26,6 @@ const SETTINGS_OF_THE_LAB: &[&str] = &[
     "primary_conninfo",
     "primary_slot_name",
     "unix_socket_directories",
-];
-
-/// The same of MySQL and MariaDB, and who a server is among those that replicate.
-const OPTIONS_OF_THE_LAB: &[&str] = &[
-    "basedir",
-    "bind_address",
-    "datadir",
-    "defaults_extra_file",
-    "defaults_file",
-    "enforce_gtid_consistency",
-    "gtid_mode",
-    "init_file",
-    "log_bin",
-    "log_error",
-    "mysqlx",
-    "pid_file",
-    "port",
-    "require_secure_transport",
-    "server_id",
-    "skip_grant_tables",
-    "skip_log_bin",
-    "skip_networking",
-    "skip_replica_start",
-    "skip_slave_start",
-    "socket",
-    "tmpdir",
-    "user",
 ];
 
 /// What `on` can name and a node cannot be called.
