@@ -8,7 +8,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;
-use crate::engine::postgres::measure::Lineage;
 use crate::engine::script::{ScriptProblem, Source};
 use crate::engine::server::BoxError;
 use crate::engine::{mysql, postgres};
@@ -39,6 +38,8 @@ pub trait Watch: Send {
     fn retried(&mut self, index: usize, attempt: u32, of: u32, pause: Duration);
     /// A notice of the server, or a line that the script says.
     fn said(&mut self, line: &str);
+    /// What the server is at, in its own words, and how far: of how many rows or pages, where it counts them.
+    fn progressed(&mut self, _stage: &str, _done: Option<u64>, _total: Option<u64>) {}
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +91,14 @@ pub enum ScriptError {
     Harness(#[source] BoxError),
 }
 
+/// Tables that the plan itself made, and the tables whose rows went into them: work on such a copy grows with its origin. Copies share
+/// it, so that the sessions of a plan can.
+#[derive(Debug, Clone, Default)]
+pub struct Lineage {
+    postgres: postgres::measure::Lineage,
+    mysql: mysql::measure::Lineage,
+}
+
 /// What can be known of a script without running it.
 #[derive(Debug, Default)]
 pub struct Checked {
@@ -125,7 +134,10 @@ impl Script {
                 let checked = script.check();
                 Checked { problems: checked.problems, identifiers: Some(checked.identifiers) }
             }
-            Script::Mysql(script) => Checked { problems: script.check().problems, identifiers: None },
+            Script::Mysql(script) => {
+                let checked = script.check();
+                Checked { problems: checked.problems, identifiers: checked.identifiers }
+            }
         }
     }
 }
@@ -151,13 +163,16 @@ impl ReleaseSession {
     ) -> Result<ReleaseSession, SessionError> {
         match release.engine {
             EngineKind::Postgres => {
-                let connected = postgres::session::ReleaseSession::connect(release, superuser, lineage, deadline).await;
+                let connected =
+                    postgres::session::ReleaseSession::connect(release, superuser, lineage.postgres, deadline).await;
                 let mut session = connected.map_err(|error| of_postgres(error, show_values))?;
                 session.show_values = show_values;
                 Ok(ReleaseSession::Postgres(Box::new(session)))
             }
             EngineKind::Mysql | EngineKind::Mariadb => {
-                let session = mysql::session::ReleaseSession::connect(release, show_values, deadline).await?;
+                let session =
+                    mysql::session::ReleaseSession::connect(release, superuser, lineage.mysql, show_values, deadline)
+                        .await?;
                 Ok(ReleaseSession::Mysql(Box::new(session)))
             }
         }
@@ -189,7 +204,7 @@ impl ReleaseSession {
                 ran.map(|_| ()).map_err(of_script)
             }
             (ReleaseSession::Mysql(session), Script::Mysql(script)) => {
-                session.run(script, options, watch, cancel).await
+                mysql::run::run(session, script, options, watch, cancel).await
             }
             _ => Err(ScriptError::Harness("the script is of another engine".into())),
         }

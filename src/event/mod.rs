@@ -337,6 +337,9 @@ pub struct Statement {
     pub rewrote: Vec<String>,
     /// Tables and indexes that it created.
     pub created: Vec<String>,
+    /// How MySQL or MariaDB changed a table, as its stages told: "INSTANT", "INPLACE", "COPY".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<String>,
     /// Log volume of the server meanwhile, less nothing: probes write too, where the server can't tell sessions apart.
     pub wal_bytes: Option<u64>,
     /// Attempts under `retry`, from 1.
@@ -392,6 +395,9 @@ pub struct Lock {
     pub stops_reads: bool,
     /// Keeps users of the table from writing.
     pub stops_writes: bool,
+    /// Held only for a moment as the work begins and ends, and not while it lasts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub brief: bool,
 }
 
 /// An error of the server, with row values and literals left out unless they were asked for.

@@ -238,7 +238,8 @@ fn blocking(facts: &Facts<'_>, regime: &Regime<'_, '_>, side: Option<Side>) -> V
 }
 
 fn stops(statement: &Statement, side: Option<Side>) -> bool {
-    let by_table = statement.locks.iter().any(|lock| match side {
+    // What is held for a moment is held no longer on a larger table.
+    let by_table = statement.locks.iter().filter(|lock| !lock.brief).any(|lock| match side {
         Some(Side::Read) => lock.stops_reads,
         Some(Side::Write) => lock.stops_writes,
         None => lock.stops_reads || lock.stops_writes,

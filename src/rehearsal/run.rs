@@ -17,7 +17,7 @@ use super::replication::{self, Why};
 use super::step::{Runner, StepEnd};
 use super::watching::Watching;
 use crate::diff::{self, CompareOptions, DiffError};
-use crate::engine::postgres::measure::Lineage;
+use crate::engine::release::Lineage;
 use crate::event::{Event, Phase, StepRole, with_causes};
 use crate::scenario::Scenario;
 use crate::snapshot::{self, Bench, Offer, RestoreRequest, SnapshotError};

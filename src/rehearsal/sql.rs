@@ -120,6 +120,10 @@ impl Watch for StepWatch<'_> {
         });
     }
 
+    fn progressed(&mut self, stage: &str, done: Option<u64>, total: Option<u64>) {
+        self.events.send(Event::Progress { what: stage.to_owned(), done, total });
+    }
+
     fn said(&mut self, line: &str) {
         self.events.send(Event::Progress { what: line.to_owned(), done: None, total: None });
     }

@@ -6,9 +6,13 @@
 pub mod client;
 pub mod connect;
 pub mod error;
+pub mod log;
+pub mod measure;
 pub mod names;
 pub mod replication;
 pub mod restore;
+pub mod run;
 pub mod server;
 mod server_log;
 pub mod session;
+mod watch;

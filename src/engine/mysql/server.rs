@@ -35,6 +35,14 @@ const OF_FILES: &[&str] = &[
     "lower-case-table-names",
 ];
 
+/// What the performance schema must keep for statements to be measured: what a session holds, and the stages that it goes through. Those
+/// that a scenario asks for are kept as well.
+const INSTRUMENTS: &[(&str, &str)] = &[
+    ("performance-schema-instrument", "wait/lock/metadata/sql/mdl=ON"),
+    ("performance-schema-instrument", "stage/%=ON"),
+    ("performance-schema-consumer-events-stages-current", "ON"),
+];
+
 /// Where the project's own images have the files of a fresh server, a folder each engine and version.
 const TEMPLATES: &str = "/var/lib/rehearsal";
 
@@ -259,7 +267,7 @@ impl Server {
             ],
             _ => &[("skip-slave-start", "ON")],
         };
-        own.extend(of_engine.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        own.extend(of_engine.iter().chain(INSTRUMENTS).map(|(name, value)| (*name, (*value).to_owned())));
         // A scenario may have it otherwise.
         let usual: &[(&str, &str)] = match self.engine {
             EngineKind::Mysql => &[],

@@ -7,12 +7,12 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row, Value};
 use tokio_util::sync::CancellationToken;
 
-use super::client::{Script, ScriptStatement};
 use super::connect::{DriverError, opened, with};
 use super::error::shown;
+use super::measure::Lineage;
 use crate::engine::endpoint::Endpoint;
-use crate::engine::release::{RunOptions, ScriptError, SessionError, Watch};
-use crate::event::{SqlError, Statement, Work, with_causes};
+use crate::engine::release::SessionError;
+use crate::event::{SqlError, with_causes};
 
 /// Answers of a check beyond this many rows are refused.
 const MOST_ROWS: usize = 10_000;
@@ -26,23 +26,33 @@ const CONNECTION_LOST: &str = "08006";
 
 /// A step has its own.
 pub struct ReleaseSession {
-    connection: Conn,
+    pub(super) connection: Conn,
+    pub(super) superuser: Endpoint,
+    pub(super) lineage: Lineage,
+    pub(super) asker: Asker,
+}
+
+/// Whoever ends a statement that is given up, and how errors are told.
+#[derive(Debug, Clone)]
+pub(super) struct Asker {
+    /// As whom the session is.
     endpoint: Endpoint,
-    show_values: bool,
-    deadline: Duration,
+    pub show_values: bool,
+    /// For opening a session.
+    pub within: Duration,
 }
 
 /// What a statement answered.
 #[derive(Debug, Default)]
-struct Answer {
+pub(super) struct Answer {
     /// Of its last result with rows, as many as were to be kept.
-    rows: Vec<Vec<Option<String>>>,
+    pub rows: Vec<Vec<Option<String>>>,
     /// Rows that it returned or changed.
-    count: u64,
+    pub count: u64,
 }
 
 /// Why there is none.
-enum Stopped {
+pub(super) enum Stopped {
     Refused(Box<SqlError>),
     Lost(Box<SqlError>),
     TimedOut,
@@ -51,18 +61,23 @@ enum Stopped {
 }
 
 impl ReleaseSession {
-    /// Opens the session with none of the tool's settings.
+    /// Opens the session with none of the tool's settings. What it does is looked at as `superuser`, in the same database.
     ///
     /// # Errors
     /// If the server refuses it, or does not answer within `deadline`.
     pub async fn connect(
         release: &Endpoint,
+        superuser: &Endpoint,
+        lineage: Lineage,
         show_values: bool,
         deadline: Duration,
     ) -> Result<ReleaseSession, SessionError> {
         // The driver asks for a collation of its own; the clients ask for the server's.
         match opened(release, "SET NAMES utf8mb4", deadline).await {
-            Ok(connection) => Ok(ReleaseSession { connection, endpoint: release.clone(), show_values, deadline }),
+            Ok(connection) => {
+                let asker = Asker { endpoint: release.clone(), show_values, within: deadline };
+                Ok(ReleaseSession { connection, superuser: superuser.clone(), lineage, asker })
+            }
             Err(error) => {
                 let refused = match &error {
                     DriverError::Server(said) => Some(Box::new(sql_error(said, show_values))),
@@ -87,63 +102,6 @@ impl ReleaseSession {
         }
     }
 
-    /// As [`crate::engine::release::ReleaseSession::run`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn run(
-        &mut self,
-        script: &mut Script,
-        options: &RunOptions,
-        watch: &mut dyn Watch,
-        cancel: &CancellationToken,
-    ) -> Result<(), ScriptError> {
-        let deadline = options.timeout.map(|timeout| Instant::now() + timeout);
-        let mut index = 0;
-        while let Some(statement) = script.next(self.backslash_escapes())? {
-            watch.started(index, &statement.text, &statement.place);
-            let (started, in_transaction) = (Instant::now(), self.has(StatusFlags::SERVER_STATUS_IN_TRANS));
-            let answered = self.ask(&statement.text, 0, deadline, cancel).await;
-            let (count, error) = match answered {
-                Ok(answer) => (Some(answer.count), None),
-                Err(Stopped::Refused(error)) => (None, Some(error)),
-                Err(Stopped::Lost(error)) => return Err(ScriptError::Lost { place: Some(statement.place), error }),
-                Err(Stopped::TimedOut | Stopped::Cancelled) => return Err(ScriptError::Cancelled),
-                Err(Stopped::Driver(error)) => return Err(ScriptError::Harness(error.into())),
-            };
-            let started_ms = started.saturating_duration_since(options.origin).as_secs_f64() * 1e3;
-            let elapsed_ms = started.elapsed().as_secs_f64() * 1e3;
-            watch.ended(Statement {
-                index,
-                sql: statement.text.clone(),
-                place: Some(statement.place.clone()),
-                command: command(&statement),
-                started_ms,
-                elapsed_ms,
-                rows: count,
-                work: Work::Unknown,
-                grows_with: Vec::new(),
-                locks: Vec::new(),
-                rewrote: Vec::new(),
-                created: Vec::new(),
-                wal_bytes: None,
-                attempts: 1,
-                lock_timeout: false,
-                in_transaction,
-                recovered: false,
-                error: error.as_deref().cloned(),
-            });
-            if let Some(error) = error {
-                return Err(ScriptError::Statement { place: statement.place, error });
-            }
-            index += 1;
-        }
-        if self.has(StatusFlags::SERVER_STATUS_IN_TRANS) {
-            watch.said("the script ended inside a transaction, which is rolled back");
-        }
-        Ok(())
-    }
-
     /// As [`crate::engine::release::ReleaseSession::rows_as_text`].
     ///
     /// # Errors
@@ -154,7 +112,8 @@ impl ReleaseSession {
         deadline: Option<Instant>,
         cancel: &CancellationToken,
     ) -> Result<Vec<Vec<Option<String>>>, SessionError> {
-        let answer = self.ask(sql, MOST_ROWS + 1, deadline, cancel).await.map_err(|stopped| match stopped {
+        let asked = self.asker.ask(&mut self.connection, sql, MOST_ROWS + 1, deadline, cancel).await;
+        let answer = asked.map_err(|stopped| match stopped {
             Stopped::Refused(error) => SessionError::Refused(error),
             Stopped::Lost(error) => SessionError::Lost(error),
             Stopped::TimedOut => SessionError::TimedOut,
@@ -165,39 +124,45 @@ impl ReleaseSession {
     }
 
     /// What the client's own reading of strings depends on, as the server said last.
-    fn backslash_escapes(&self) -> bool {
+    pub(super) fn backslash_escapes(&self) -> bool {
         !self.has(StatusFlags::SERVER_STATUS_NO_BACKSLASH_ESCAPES)
+    }
+
+    pub(super) fn in_transaction(&self) -> bool {
+        self.has(StatusFlags::SERVER_STATUS_IN_TRANS)
     }
 
     fn has(&self, flag: StatusFlags) -> bool {
         self.connection.last_ok_packet().is_some_and(|ok| ok.status_flags().contains(flag))
     }
+}
 
+impl Asker {
     /// Sends a statement and reads all that it answers, keeping at most so many rows. Given up, it is killed and its end waited for.
-    async fn ask(
-        &mut self,
+    pub async fn ask(
+        &self,
+        connection: &mut Conn,
         sql: &str,
         keep: usize,
         deadline: Option<Instant>,
         cancel: &CancellationToken,
     ) -> Result<Answer, Stopped> {
-        let (id, endpoint, within, show_values) =
-            (self.connection.id(), self.endpoint.clone(), self.deadline, self.show_values);
+        let id = connection.id();
         let late = async {
             match deadline {
                 Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
                 None => std::future::pending().await,
             }
         };
-        let asking = answer(&mut self.connection, sql, keep);
+        let asking = answer(connection, sql, keep);
         tokio::pin!(asking);
         let given_up = tokio::select! {
-            answered = &mut asking => return answered.map_err(|error| stopped(error, show_values)),
+            answered = &mut asking => return answered.map_err(|error| stopped(error, self.show_values)),
             () = cancel.cancelled() => Stopped::Cancelled,
             () = late => Stopped::TimedOut,
         };
         let kill = async |connection: &mut Conn| connection.query_drop(format!("KILL QUERY {id}")).await;
-        match tokio::time::timeout(KILL_DEADLINE, with(&endpoint.in_database(""), within, kill)).await {
+        match tokio::time::timeout(KILL_DEADLINE, with(&self.endpoint.in_database(""), self.within, kill)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "could not end a statement"),
             Err(_) => tracing::debug!("nobody answered who was to end a statement"),
@@ -266,14 +231,4 @@ fn lost(message: String) -> SqlError {
 fn sql_error(said: &mysql_async::ServerError, show_values: bool) -> SqlError {
     let message = if show_values { said.message.clone() } else { shown(said.code, &said.state, &said.message) };
     SqlError { code: said.code.to_string(), ..lost(message) }
-}
-
-/// The words by which people know the statement: "ALTER TABLE", "INSERT".
-fn command(statement: &ScriptStatement) -> String {
-    let mut words = statement.text.split_whitespace().map(str::to_ascii_uppercase);
-    let first = words.next().unwrap_or_default();
-    match (first.as_str(), words.next()) {
-        ("ALTER" | "CREATE" | "DROP" | "RENAME" | "TRUNCATE", Some(second)) => format!("{first} {second}"),
-        _ => first,
-    }
 }

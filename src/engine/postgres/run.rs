@@ -273,6 +273,7 @@ impl Runner<'_> {
             locks: outcome.effects.locks,
             rewrote: outcome.effects.rewrote,
             created: outcome.effects.created,
+            algorithm: None,
             wal_bytes: outcome.wal_bytes,
             attempts,
             lock_timeout: self.session.has_lock_timeout(),

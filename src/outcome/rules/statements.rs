@@ -40,7 +40,7 @@ fn rewrites(facts: &Facts<'_>, run: &StepRun<'_>) -> Vec<Finding> {
             {
                 condition.push_str(&format!("; production has {}", number(production)));
             }
-            if let Some(lock) = statement.locks.iter().find(|lock| bare(&lock.relation) == table) {
+            if let Some(lock) = statement.locks.iter().find(|lock| bare(&lock.relation) == table && !lock.brief) {
                 condition.push_str(&format!("; {} was held meanwhile", lock.mode));
             }
             finding(Code::TableRewritten, condition).at(run).resting_on([seq])

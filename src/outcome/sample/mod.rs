@@ -252,11 +252,17 @@ pub fn statement(sql: &str, elapsed_ms: f64) -> Statement {
 }
 
 pub fn exclusive(relation: &str) -> Lock {
-    Lock { relation: relation.into(), mode: "AccessExclusive".into(), stops_reads: true, stops_writes: true }
+    Lock {
+        relation: relation.into(),
+        mode: "AccessExclusive".into(),
+        stops_reads: true,
+        stops_writes: true,
+        brief: false,
+    }
 }
 
 pub fn share(relation: &str) -> Lock {
-    Lock { relation: relation.into(), mode: "Share".into(), stops_reads: false, stops_writes: true }
+    Lock { relation: relation.into(), mode: "Share".into(), stops_reads: false, stops_writes: true, brief: false }
 }
 
 /// A statement that rewrites orders under an exclusive lock.

@@ -219,7 +219,7 @@ pub fn failed() -> Vec<Recorded> {
             part(1, "LOCK TABLE orders IN SHARE ROW EXCLUSIVE MODE", 5111.0, 2.1, |statement| {
                 transaction(statement);
                 let mode = "ShareRowExclusive".into();
-                statement.locks = vec![Lock { relation: "orders".into(), mode, stops_reads: false, stops_writes: true }];
+                statement.locks = vec![Lock { relation: "orders".into(), mode, stops_reads: false, stops_writes: true, brief: false }];
             }),
             part(
                 2,

@@ -10,12 +10,15 @@
 
 mod command;
 mod scanner;
+pub mod words;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use command::{Command, named};
 use scanner::{Scanner, Stop};
 
+use super::measure::{Kind, kind};
 use crate::engine::EngineKind;
 use crate::engine::script::{Lines, ScriptProblem, Source};
 use crate::event::Place;
@@ -33,6 +36,8 @@ pub struct ScriptStatement {
 pub struct Checked {
     pub statements: usize,
     pub problems: Vec<ScriptProblem>,
+    /// Whatever could be a name in its statements, in small letters; none where one of them runs what does not stand in it.
+    pub identifiers: Option<BTreeSet<String>>,
 }
 
 /// A script that is being read.
@@ -72,7 +77,7 @@ impl Script {
 
     /// Reads the whole script from its beginning without running it: unknown commands, missing files, statements.
     pub fn check(&self) -> Checked {
-        let mut checked = Checked::default();
+        let mut checked = Checked { identifiers: Some(BTreeSet::new()), ..Checked::default() };
         let mut script = match Script::open(self.engine, self.source.clone(), &self.folder) {
             Ok(script) => script,
             Err(problem) => {
@@ -83,7 +88,14 @@ impl Script {
         loop {
             match script.next(true) {
                 Ok(None) => return checked,
-                Ok(Some(_)) => checked.statements += 1,
+                Ok(Some(statement)) => {
+                    checked.statements += 1;
+                    let words = words::words(&statement.text);
+                    match kind(&words) {
+                        Kind::Routine => checked.identifiers = None,
+                        _ => checked.identifiers.iter_mut().for_each(|known| known.extend(words.names.iter().cloned())),
+                    }
+                }
                 Err(problem) => {
                     if problem.ends_reading() {
                         script.frames.pop();

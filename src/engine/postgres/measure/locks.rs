@@ -29,6 +29,7 @@ pub(super) fn lock(relation: &str, mode: &str) -> Lock {
         mode: mode.strip_suffix("Lock").unwrap_or(mode).to_owned(),
         stops_reads: strength(mode) == ACCESS_EXCLUSIVE,
         stops_writes: strength(mode) >= SHARE,
+        brief: false,
     }
 }
 

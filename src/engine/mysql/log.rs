@@ -1,0 +1,21 @@
+//! The binary log (chapter "The Binary Log" of the manuals).
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row};
+
+use super::connect::DriverError;
+
+/// ER_NO_BINARY_LOGGING.
+const NOT_KEPT: u16 = 1381;
+
+/// Bytes that the server has written to it so far, in the files that are still there; none where it keeps none.
+///
+/// # Errors
+/// The driver's.
+pub async fn written_bytes(connection: &mut Conn) -> Result<Option<u64>, DriverError> {
+    match connection.query::<Row, _>("SHOW BINARY LOGS").await {
+        Ok(files) => Ok(Some(files.iter().filter_map(|file| file.get_opt::<u64, _>("File_size")?.ok()).sum())),
+        Err(DriverError::Server(said)) if said.code == NOT_KEPT => Ok(None),
+        Err(error) => Err(error),
+    }
+}
