@@ -16,7 +16,7 @@ use crate::outcome::Outcome;
 use crate::rehearsal::clock::Clock;
 use crate::rehearsal::run::Rehearsal;
 use crate::rehearsal::{dispatcher, run};
-use crate::scenario::{self, Purpose, Scenario};
+use crate::scenario::{self, Scenario};
 use crate::settings::{LabChoice, RunSettings};
 use crate::topology::Released;
 use crate::{lint, report, snapshot};
@@ -39,8 +39,7 @@ pub struct RunDone {
 /// # Errors
 /// Before anything started: a wrong scenario, wrong flags, or a machine without any server for it.
 pub async fn run(settings: &RunSettings, displays: Vec<Box<dyn Reporter>>) -> Result<RunDone, Error> {
-    let Prepared { scenario, lab, snapshot, touched, base } =
-        prepare(&settings.scenario, settings.lab, Purpose::Rehearse).await?;
+    let Prepared { scenario, lab, snapshot, touched, base } = prepare(&settings.scenario, settings.lab).await?;
     let id = run_id();
     let folder = make_folder(settings, &id)?;
     let clock = Clock::start();
@@ -85,8 +84,8 @@ pub(super) struct Prepared {
 ///
 /// # Errors
 /// A wrong scenario, wrong flags, or a machine without any server for it.
-pub(super) async fn prepare(scenario: &Path, lab: LabChoice, purpose: Purpose) -> Result<Prepared, Error> {
-    let scenario = scenario::load_for(scenario, purpose)?;
+pub(super) async fn prepare(scenario: &Path, lab: LabChoice) -> Result<Prepared, Error> {
+    let scenario = scenario::load(scenario)?;
     let read = lint::read(&scenario);
     wrong_scripts(&read.problems)?;
     wrong_environment(&scenario)?;

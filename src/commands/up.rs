@@ -15,7 +15,7 @@ use crate::rehearsal::clock::Clock;
 use crate::rehearsal::dispatcher::Dispatched;
 use crate::rehearsal::run::Rehearsal;
 use crate::rehearsal::{dispatcher, run};
-use crate::scenario::{Purpose, Scenario};
+use crate::scenario::Scenario;
 use crate::settings::UpSettings;
 use crate::topology::Released;
 
@@ -67,8 +67,7 @@ pub enum Role {
 /// A wrong scenario, a machine or lab that could not, a setup that failed, or a signal. Nothing runs then, and what was recorded of a
 /// failure stays in a folder that the error names.
 pub async fn run(settings: &UpSettings, displays: Vec<Box<dyn Reporter>>) -> Result<Up, Error> {
-    let Prepared { scenario, lab, snapshot, touched, base } =
-        prepare(&settings.scenario, settings.lab, Purpose::BringUp).await?;
+    let Prepared { scenario, lab, snapshot, touched, base } = prepare(&settings.scenario, settings.lab).await?;
     let id = run_id();
     let folder = Path::new(".rehearsal/runs").join(&id);
     std::fs::create_dir_all(&folder).map_err(|error| no_folder(&folder, error.into()))?;

@@ -340,6 +340,9 @@ pub struct Statement {
     /// How MySQL or MariaDB changed a table, as its stages told: "INSTANT", "INPLACE", "COPY".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub algorithm: Option<String>,
+    /// Columns that no longer number their rows by themselves, or that do from now on, as MySQL and MariaDB told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub numbering: Vec<Numbering>,
     /// Log volume of the server meanwhile, less nothing: probes write too, where the server can't tell sessions apart.
     pub wal_bytes: Option<u64>,
     /// Attempts under `retry`, from 1.
@@ -384,6 +387,14 @@ impl Work {
             Work::Unknown => "unknown",
         }
     }
+}
+
+/// A column that gained or lost its AUTO_INCREMENT.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Numbering {
+    pub table: String,
+    pub column: String,
+    pub lost: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -173,9 +173,13 @@ fn restarting(facts: &Facts<'_>, window: &WindowFacts<'_>) -> bool {
 }
 
 /// Whether the session was lost or could not be made: SQLSTATE class 08, a server shutting down, crashed or starting,
-/// or no SQLSTATE at all, since no server answered.
+/// or no code at all, since no server answered. Of MySQL's and MariaDB's numbers, those that say the same.
 pub fn is_connection_error(code: &str) -> bool {
-    code.len() != 5 || code.starts_with("08") || matches!(code, "57P01" | "57P02" | "57P03")
+    match code.len() {
+        5 => code.starts_with("08") || matches!(code, "57P01" | "57P02" | "57P03"),
+        4 => matches!(code, "1040" | "1053" | "1077" | "1079" | "1080" | "1152" | "1184" | "1203" | "1927" | "4031"),
+        _ => true,
+    }
 }
 
 /// The statement whose lock stopped the probe: of those that held one, the one that did for most of the window. In a transaction that

@@ -160,8 +160,11 @@ impl WindowFacts<'_> {
         const QUERY_CANCELED: &str = "57014";
         const LOCK_NOT_AVAILABLE: &str = "55P03";
         const DEADLOCK_DETECTED: &str = "40P01";
+        // ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK, ER_QUERY_INTERRUPTED, ER_STATEMENT_TIMEOUT (MariaDB), ER_QUERY_TIMEOUT (MySQL).
+        const OF_MYSQL: [&str; 5] = ["1205", "1213", "1317", "1969", "3024"];
+        let late = [QUERY_CANCELED, LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED];
         match self.error() {
-            Some(error) => ![QUERY_CANCELED, LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED].contains(&error.code.as_str()),
+            Some(error) => ![&late[..], &OF_MYSQL].concat().contains(&error.code.as_str()),
             None => self.cause == DownCause::Error,
         }
     }

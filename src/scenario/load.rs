@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::Purpose;
 use super::grammar::ScenarioFile;
 use super::leaf::Text;
 use super::problem::{Mistake, Problems, SCENARIO_FILE, ScenarioErrors};
@@ -20,14 +19,6 @@ const FILE_NAME: &str = "scenario.toml";
 /// # Errors
 /// Everything that is wrong with it, and everything that it asks for and is not built yet.
 pub fn load(path: &Path) -> Result<Scenario, ScenarioErrors> {
-    load_for(path, Purpose::Rehearse)
-}
-
-/// As [`load`], for that purpose: not everything that can be brought up can be rehearsed on.
-///
-/// # Errors
-/// As there.
-pub fn load_for(path: &Path, purpose: Purpose) -> Result<Scenario, ScenarioErrors> {
     let mut problems = Problems::default();
     let file = in_folder(path);
     let mut loader = Loader { problems: &mut problems, chain: Vec::new(), whole: true };
@@ -35,7 +26,7 @@ pub fn load_for(path: &Path, purpose: Purpose) -> Result<Scenario, ScenarioError
     let whole = loader.whole;
     let raw = document.and_then(|document| read::<ScenarioFile>(document, &mut problems));
     let scenario = if whole {
-        raw.and_then(|raw| validate::scenario(raw.value, file, purpose, &mut problems))
+        raw.and_then(|raw| validate::scenario(raw.value, file, &mut problems))
     } else {
         // Names and keys may stand in the base that could not be read: only the forms of what is here can be judged.
         problems.forget_missing_keys();

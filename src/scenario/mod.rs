@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::load::{json_schema, load, load_for};
+pub use self::load::{json_schema, load};
 pub use self::problem::{Mistake, Problem, ScenarioErrors};
 pub use self::reference::{NodeField, substitute};
 use crate::finding::{Code, Severity};
@@ -53,15 +53,6 @@ pub const OPTIONS_OF_THE_LAB: &[&str] = &[
     "tmpdir",
     "user",
 ];
-
-/// What a scenario is read for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// All of it.
-    Rehearse,
-    /// Its servers and its snapshot.
-    BringUp,
-}
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scenario {

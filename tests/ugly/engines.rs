@@ -305,22 +305,13 @@ fn what_cannot_come_up() {
 fn what_is_refused_by_name() {
     let room = Room::new();
     let with = |nodes: &str| scenario(&room, ("mariadb", "10.11"), nodes, DUMP);
-    with("");
-    for command in ["run", "check"] {
-        let ended = room.run(&[command, "scenario.toml", "--lab", "native"]);
-        let told = format!("{}{}", ended.stdout, ended.stderr);
-        ended.exits(2);
-        assert!(told.contains("a rehearsal on mariadb is not supported yet"), "{told}");
-    }
     let cases = [
         ("[topology.nodes.a]\nextensions = [\"unit\"]\n", "mariadb has no extensions"),
         (
             "[topology.nodes.a]\n[topology.nodes.b]\nreplicates = \"a\"\nversion = \"10.5\"\n",
             "a replica of version 10.5 may not understand the log of version 10.11",
         ),
-        ("[[setup]]\ncommand = \"true\"\n", "`command` on mariadb"),
-        ("[[setup]]\nanalyze = true\n", "`analyze` on mariadb"),
-        ("[[setup]]\nas = \"app\"\nsql = \"SELECT 1\"\n", "`as` on mariadb"),
+        ("[[setup]]\nanalyze = { stages = true }\n", "mariadb gathers statistics in one go"),
         ("[[setup]]\nsql = \"SELECT 1;\\nsystem ls\"\n", "system is not supported"),
         ("[[setup]]\nsql = \"source gone.sql\"\n", "could not read gone.sql"),
     ];

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::client::words::Words;
-use crate::event::{Lock, Work};
+use crate::event::{Lock, Numbering, Work};
 
 /// What kind of statement it is, by the words that it begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub struct Table {
     pub ids: BTreeSet<u64>,
     /// The ids of each index.
     pub indexes: BTreeMap<String, BTreeSet<u64>>,
+    /// The column with AUTO_INCREMENT.
+    pub numbered: Option<String>,
 }
 
 /// Stages that the session went through: how often.
@@ -100,6 +102,7 @@ pub struct Effects {
     pub work: Work,
     pub grows_with: Vec<String>,
     pub algorithm: Option<&'static str>,
+    pub numbering: Vec<Numbering>,
 }
 
 /// Tables that the plan itself made, and the tables whose rows went into them. Copies share one.
@@ -248,8 +251,21 @@ impl Tracker {
             effects.created.extend(now.indexes.keys().filter(|index| !table.indexes.contains_key(*index)).cloned());
         }
         effects.created.sort();
+        effects.numbering = self.numbering(now);
         effects.work = effects.work.max(work);
         self.grow_all(&on, grows);
+    }
+
+    /// Of tables on both sides.
+    fn numbering(&self, now: &BTreeMap<String, Table>) -> Vec<Numbering> {
+        let both = self.tables.iter().filter_map(|(name, before)| Some((name, before, now.get(name)?)));
+        both.filter(|(_, before, after)| before.numbered != after.numbered)
+            .flat_map(|(table, before, after)| {
+                let change = |column: &String, lost| Numbering { table: table.clone(), column: column.clone(), lost };
+                let lost = before.numbered.iter().map(move |column| change(column, true));
+                lost.chain(after.numbered.iter().map(move |column| change(column, false)))
+            })
+            .collect()
     }
 
     fn note_rows(&self, ended: &Ended<'_>, seen: &Seen, effects: &mut Effects, grows: &mut BTreeSet<String>) {

@@ -289,6 +289,7 @@ impl Runner<'_> {
             rewrote: outcome.effects.rewrote,
             created: outcome.effects.created,
             algorithm: outcome.effects.algorithm.map(str::to_owned),
+            numbering: outcome.effects.numbering,
             wal_bytes: outcome.log_bytes,
             attempts,
             lock_timeout: self.lock_timeout || has_own_timeout(words),

@@ -187,6 +187,15 @@ impl Observer {
         );
         let names: Vec<String> = self.connection.query(asked).await?;
         let mut tables: BTreeMap<String, Table> = names.into_iter().map(|name| (name, Table::default())).collect();
+        let asked = format!(
+            "SELECT table_name, column_name FROM information_schema.columns
+            WHERE table_schema = {} AND extra LIKE '%auto_increment%'",
+            literal(&self.database)
+        );
+        let numbered: Vec<(String, String)> = self.connection.query(asked).await?;
+        for (table, column) in numbered {
+            tables.entry(table).and_modify(|table| table.numbered = Some(column));
+        }
         // MariaDB keeps the names that MySQL's tables had before 8.0.
         let of = if self.engine == EngineKind::Mysql { "innodb_" } else { "innodb_sys_" };
         let asked = format!(

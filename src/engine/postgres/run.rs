@@ -274,6 +274,7 @@ impl Runner<'_> {
             rewrote: outcome.effects.rewrote,
             created: outcome.effects.created,
             algorithm: None,
+            numbering: Vec::new(),
             wal_bytes: outcome.wal_bytes,
             attempts,
             lock_timeout: self.session.has_lock_timeout(),

@@ -22,7 +22,7 @@ pub fn findings(facts: &Facts<'_>, judged: &[Judged<'_, '_>]) -> Vec<Finding> {
     let mut found = steps::findings(facts);
     found.extend(feel::findings(facts, judged));
     found.extend(replication::findings(facts));
-    found.extend(schema::findings(facts));
+    found.extend(schema::findings(facts, judged));
     found.extend(data::findings(facts));
     found.extend(statements::findings(facts));
     // Stable: findings of one code stay in the order in which the plan brought them about.

@@ -3,15 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding;
-use crate::event::{Change, ObjectKind, Property, SchemaChange};
+use crate::event::{Change, Numbering, ObjectKind, Property, SchemaChange, Statement};
 use crate::finding::{Code, Finding};
+use crate::outcome::downtime::Judged;
 use crate::outcome::facts::Facts;
-use crate::outcome::words::{bare, list, one_line};
+use crate::outcome::words::{bare, duration, list, one_line};
+use crate::stats::Interval;
 
 /// At most this many columns or objects are named in one finding.
 const NAMED: usize = 8;
 
-pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
+pub fn findings(facts: &Facts<'_>, judged: &[Judged<'_, '_>]) -> Vec<Finding> {
+    let mut found = lost_in_the_end(facts);
+    found.extend(lost_for_a_while(facts, judged));
+    found
+}
+
+/// What the comparison shows.
+fn lost_in_the_end(facts: &Facts<'_>) -> Vec<Finding> {
     let Some((seq, diff)) = facts.diff else { return Vec::new() };
     let all = diff.schema.as_slice();
     let gone: BTreeSet<&str> = names(all, ObjectKind::Table, Change::Removed);
@@ -28,6 +37,41 @@ pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
         }
     }
     groups.into_iter().map(|((code, table), what)| grouped(facts, code, table, &what).resting_on([seq])).collect()
+}
+
+/// Numbering that a later statement gave back, where users were refused meanwhile. What nobody felt was part of a change that takes
+/// several statements.
+fn lost_for_a_while(facts: &Facts<'_>, judged: &[Judged<'_, '_>]) -> Vec<Finding> {
+    let ran =
+        || facts.plan().flat_map(|run| run.statements.iter().map(move |(seq, statement)| (run, *seq, *statement)));
+    let end_ms = |statement: &Statement| statement.started_ms + statement.elapsed_ms;
+    let mut found = Vec::new();
+    for (run, seq, statement) in ran() {
+        for Numbering { table, column, .. } in statement.numbering.iter().filter(|change| change.lost) {
+            let gives_back = |statement: &Statement| {
+                let given = |change: &Numbering| !change.lost && (&change.table, &change.column) == (table, column);
+                statement.numbering.iter().any(given)
+            };
+            let later = ran().find(|(_, _, later)| later.started_ms >= end_ms(statement) && gives_back(later));
+            let Some((later_run, later_seq, later)) = later.filter(|_| !facts.retired(table)) else { continue };
+            let meanwhile = Interval::new(end_ms(statement), end_ms(later));
+            let refused = judged.iter().map(|window| window.facts).find(|window| {
+                let on = facts.probes.get(&window.probe).and_then(|probe| probe.spec.table.as_deref());
+                window.refused() && on.map(bare) == Some(bare(table)) && window.interval.overlaps(meanwhile)
+            });
+            let Some(refused) = refused else { continue };
+            let condition = format!(
+                "{}: automatic numbering lost on {column} by `{}`, and given back {} later, by `{}` of step \"{}\"",
+                bare(table),
+                one_line(&statement.sql, 80),
+                duration(meanwhile.length_ms()),
+                one_line(&later.sql, 80),
+                later_run.name,
+            );
+            found.push(finding(Code::AutoIncrementLost, condition).at(run).resting_on([seq, later_seq, refused.seq]));
+        }
+    }
+    found
 }
 
 fn names(all: &[SchemaChange], kind: ObjectKind, change: Change) -> BTreeSet<&str> {

@@ -1,9 +1,12 @@
 //! Rules over the comparison of schema and data.
 
 use super::{check, only};
-use crate::event::{Change, DataChange, DiffResult, Event, NotCompared, ObjectKind, Property, SchemaChange};
+use crate::event::{
+    Change, DataChange, DiffResult, DownCause, Event, NotCompared, Numbering, ObjectKind, Property, SchemaChange,
+    Statement,
+};
 use crate::finding::Code;
-use crate::outcome::sample::{Log, added, changed, exclusive, property, removed, statement};
+use crate::outcome::sample::{INSERT, Log, added, changed, exclusive, property, removed, sql_error, statement};
 use crate::scenario::ChangedTable;
 
 fn schema(changes: Vec<SchemaChange>, expected: &[&str]) {
@@ -28,6 +31,33 @@ fn a_lost_serial_names_its_sequence() {
     // From serial to identity nothing is lost.
     let identity = property("orders.id", Property::Identity, None, Some("always"));
     schema(vec![serial, identity], &[]);
+}
+
+#[test]
+fn numbering_that_was_lost_for_a_while_is_told_where_users_were_refused() {
+    let log = |refused: bool| {
+        let numbering = |lost| vec![Numbering { table: "orders".into(), column: "id".into(), lost }];
+        let mut log = Log::new(|_| {});
+        let alter = "ALTER TABLE orders MODIFY id BIGINT NOT NULL";
+        let lost = Statement { numbering: numbering(true), started_ms: 1100.0, ..statement(alter, 5.0) };
+        log.step(0, 1100.0, 5.0, vec![lost]);
+        if refused {
+            log.down(INSERT, 1105.0, 900.0, |down| {
+                down.cause = DownCause::Error;
+                down.error = Some(sql_error("1364", "Field 'id' doesn't have a default value"));
+            });
+        }
+        let again = Statement { numbering: numbering(false), started_ms: 2000.0, ..statement("ALTER …", 5.0) };
+        log.step(0, 2000.0, 5.0, vec![again]);
+        log
+    };
+    check(&mut log(false), &[]);
+    let found = only(&mut log(true), Code::AutoIncrementLost);
+    assert_eq!(
+        found.condition,
+        "orders: automatic numbering lost on id by `ALTER TABLE orders MODIFY id BIGINT NOT NULL`, and given back 900 ms \
+         later, by `ALTER …` of step \"change\""
+    );
 }
 
 #[test]

@@ -454,14 +454,7 @@ fn versions() {
       ╰────
     "#);
     insta::assert_snapshot!(said_of("topology = { engine = \"mariadb\", version = \"5.5\" }"), @r#"
-     × ./scenario.toml: 2 problems
-     × a rehearsal on mariadb is not supported yet
-      ╭─[./scenario.toml:3:23]
-    2 │ snapshot.from = "empty"
-    3 │ topology = { engine = "mariadb", version = "5.5" }
-      ·                       ─────────
-    4 │ [[step]]
-      ╰────
+     × ./scenario.toml: one problem
      × found "5.5"
       ╭─[./scenario.toml:3:44]
     2 │ snapshot.from = "empty"
@@ -851,7 +844,6 @@ fn what_is_not_built_is_refused_by_name() {
     check(
         "pairs.toml",
         &[
-            "a rehearsal on mysql",
             "`shards` in [topology]",
             "`peers` in a node",
             "`cpus` in a node",

@@ -21,18 +21,13 @@ use super::problem::{Mistake, Problems};
 use super::read::Either;
 use super::reference::{NodeField, references};
 use super::tree::{At, Place};
-use super::{EngineKind, Purpose, Scenario};
+use super::{EngineKind, Scenario};
 use crate::finding::Severity;
 
-pub(super) fn scenario(
-    raw: ScenarioFile,
-    file: PathBuf,
-    purpose: Purpose,
-    problems: &mut Problems,
-) -> Option<Scenario> {
+pub(super) fn scenario(raw: ScenarioFile, file: PathBuf, problems: &mut Problems) -> Option<Scenario> {
     let nodes = topology::Nodes::of(raw.topology.as_ref().map(|table| &table.value));
     let engine = raw.topology.as_ref().and_then(|table| table.value.engine.as_ref()).map(|engine| engine.value.0);
-    let topology = raw.topology.and_then(|table| topology::topology(table.value, purpose, problems));
+    let topology = raw.topology.and_then(|table| topology::topology(table.value, problems));
     let mut check = Check { problems, nodes, engine: engine.unwrap_or(EngineKind::Postgres), names: Vec::new() };
     let snapshot = raw.snapshot.and_then(|table| check.snapshot(table.value));
     let setup = raw.setup.map(|steps| check.setup(steps.value)).unwrap_or_default();

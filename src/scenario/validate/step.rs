@@ -135,9 +135,6 @@ impl Check<'_> {
         let role = raw.r#as.as_ref().map(|role| role.at);
         let action = self.action(&mut raw, at, part, &on);
         let (action, on) = action?;
-        if self.engine != EngineKind::Postgres && part == Part::Setup {
-            self.not_on_this_engine(&raw, &action, at);
-        }
         if self.nodes.replicas().contains(&on) {
             if matches!(action, Action::Command(_)) {
                 self.not_yet(at, format!("`command` on a replica, as on \"{on}\""));
@@ -162,17 +159,6 @@ impl Check<'_> {
             when_failed,
             action,
         })
-    }
-
-    /// What only works on Postgres so far.
-    fn not_on_this_engine(&mut self, raw: &StepTable, action: &Action, at: Place) {
-        let engine = self.engine.name();
-        for key in raw.found().iter().filter(|key| ["as", "retry"].contains(&key.value)) {
-            self.not_yet(key.at, format!("`{}` on {engine}", key.value));
-        }
-        if matches!(action, Action::Command(_) | Action::Analyze { .. }) {
-            self.not_yet(at, format!("`{}` on {engine}", action.name()));
-        }
     }
 
     fn step_name(&mut self, given: Option<At<Text>>, otherwise: Option<String>, at: Place) -> Option<String> {
@@ -211,8 +197,13 @@ impl Check<'_> {
             self.wrong(times.at, times.value.0.to_string(), "a number of attempts below four billion");
             return None;
         };
+        let lock_timeout = lock_timeout?;
+        if self.engine != EngineKind::Postgres && lock_timeout.value.0.subsec_nanos() != 0 {
+            let form = format!("whole seconds: {} knows no shorter timeouts of locks", self.engine.name());
+            self.wrong(lock_timeout.at, format!("{:?}", lock_timeout.value.0), form);
+        }
         Some(Retry {
-            lock_timeout: lock_timeout?.value.0,
+            lock_timeout: lock_timeout.value.0,
             times: attempts,
             pause: pause.map_or(RETRY_PAUSE, |pause| pause.value.0),
         })
@@ -300,6 +291,13 @@ impl Check<'_> {
             Either::A(true) => Some(Action::Analyze { tables: Vec::new(), stages: false }),
             Either::A(false) => {
                 self.wrong(analyze.at, "`false`", "`true`, or `{ tables = […], stages = true }`");
+                None
+            }
+            Either::B(AnalyzeTable { stages: Some(stages), .. })
+                if stages.value && self.engine != EngineKind::Postgres =>
+            {
+                let message = format!("{} gathers statistics in one go", self.engine.name());
+                self.clash(stages.at, message, "leave `stages` out");
                 None
             }
             Either::B(table) => Some(Action::Analyze {

@@ -9,7 +9,7 @@ use crate::scenario::leaf::{Scalar, Text};
 use crate::scenario::problem::{Mistake, Problems};
 use crate::scenario::read::{Found, List, Map};
 use crate::scenario::tree::At;
-use crate::scenario::{EngineKind, Extension, Node, OPTIONS_OF_THE_LAB, Purpose, Topology};
+use crate::scenario::{EngineKind, Extension, Node, OPTIONS_OF_THE_LAB, Topology};
 
 /// The one node of a topology that names none.
 const ONLY_NODE: &str = "primary";
@@ -81,14 +81,8 @@ impl Nodes {
     }
 }
 
-pub(super) fn topology(table: TopologyTable, purpose: Purpose, problems: &mut Problems) -> Option<Topology> {
-    let engine = table.engine.map(|engine| {
-        if engine.value.0 != EngineKind::Postgres && purpose == Purpose::Rehearse {
-            let what = format!("a rehearsal on {}", engine.value.0.name());
-            problems.raise(engine.at, Mistake::NotSupportedYet { what });
-        }
-        engine.value.0
-    });
+pub(super) fn topology(table: TopologyTable, problems: &mut Problems) -> Option<Topology> {
+    let engine = table.engine.map(|engine| engine.value.0);
     let default = table.version.map(|found| version(found, engine, problems));
     let raw = table.nodes.map(|nodes| nodes.value.0).unwrap_or_default();
     lineage(&raw, engine, default.as_deref(), problems);

@@ -3,7 +3,7 @@ use crate::engine::mysql::client::words::words;
 
 fn table(rows: u64, id: u64, indexes: &[(&str, u64)]) -> Table {
     let indexes = indexes.iter().map(|(name, id)| ((*name).to_owned(), BTreeSet::from([*id]))).collect();
-    Table { rows: Some(rows), ids: BTreeSet::from([id]), indexes }
+    Table { rows: Some(rows), ids: BTreeSet::from([id]), indexes, numbered: None }
 }
 
 fn tables(tables: &[(&str, Table)]) -> BTreeMap<String, Table> {
@@ -107,6 +107,20 @@ fn what_only_changes_the_definition_is_instant() {
     // What a statement before went through is none of the next one's.
     let view = shop.run("CREATE VIEW v AS SELECT * FROM carts", 0, |_| {});
     assert_eq!((view.algorithm, view.work, view.locks.len()), (None, Work::Constant, 0));
+}
+
+#[test]
+fn lost_numbering_is_told() {
+    let mut shop = Shop::new();
+    let numbered = |column: Option<&str>| Table { numbered: column.map(str::to_owned), ..table(1000, 7, &[]) };
+    let lost =
+        |effects: Effects| effects.numbering.into_iter().map(|each| (each.column, each.lost)).collect::<Vec<_>>();
+    let given =
+        shop.run("ALTER TABLE carts MODIFY id INT AUTO_INCREMENT", 0, |seen| set(seen, "carts", numbered(Some("id"))));
+    assert_eq!(lost(given), [("id".to_owned(), false)]);
+    let taken = shop.run("ALTER TABLE carts MODIFY id BIGINT", 0, |seen| set(seen, "carts", numbered(None)));
+    assert_eq!(lost(taken), [("id".to_owned(), true)]);
+    assert!(lost(shop.run("DROP TABLE carts", 0, |seen| seen.tables.as_mut().expect("looked at").clear())).is_empty());
 }
 
 #[test]
