@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::catalog::{self, Catalog, Relation, RelationKind};
 use crate::engine::endpoint::Endpoint;
-use crate::engine::postgres::catalog::{self, Catalog, Relation, RelationKind};
-use crate::engine::postgres::reading::{self, ReadError, Reading};
+use crate::engine::reading::{self, ReadError, Reading};
 use crate::event::{Change, DiffResult, ObjectKind, SchemaChange};
 
 pub use schema::schema;
@@ -27,7 +27,7 @@ const CANCEL_DEADLINE: Duration = Duration::from_secs(15);
 pub struct CompareOptions {
     pub schema: bool,
     pub data: bool,
-    /// Only these, as [`catalog::display_name`] prints them or with `public.` before them; none = all.
+    /// Only these, as they print or, on Postgres, with `public.` before them; none = all.
     pub tables: Option<Vec<String>>,
     /// Rows a table whose values are told, before and after.
     pub samples: usize,
@@ -84,19 +84,15 @@ async fn both<T>(
 /// [`DiffError`] if a side is out of reach or refuses, a table asked for is on neither side, nothing that was asked for has content
 /// that can be compared, or the comparison was cancelled.
 pub async fn compare(before: &Endpoint, after: &Endpoint, options: &CompareOptions) -> Result<DiffResult, DiffError> {
-    let connect = both(Reading::begin(before), Reading::begin(after));
+    let sessions = if options.data { WORKERS } else { 1 };
+    let connect = both(Reading::begin(before, sessions), Reading::begin(after, sessions));
     let readings = stoppable(&options.cancel, connect).await?;
-    let (before, after) = (&readings.before, &readings.after);
-    let workers = if options.data {
-        let workers = (0..WORKERS).map(|_| both(before.another(), after.another()));
-        stoppable(&options.cancel, futures::future::try_join_all(workers)).await?
-    } else {
-        Vec::new()
-    };
+    let pairs = readings.before.into_iter().zip(readings.after);
+    let workers: Vec<_> = pairs.map(|(before, after)| Sides { before, after }).collect();
 
-    let sessions = workers.iter().flat_map(|sides| [&sides.before, &sides.after]).chain([before, after]);
+    let sessions = workers.iter().flat_map(|sides| [&sides.before, &sides.after]);
     let cancellers: Vec<_> = sessions.map(Reading::canceller).collect();
-    let compared = stoppable(&options.cancel, compare_readings(&readings, &workers, options)).await;
+    let compared = stoppable(&options.cancel, compare_readings(&workers, options)).await;
     if compared.is_err() && tokio::time::timeout(CANCEL_DEADLINE, reading::cancel(&cancellers)).await.is_err() {
         tracing::warn!("queries of the comparison could not be cancelled");
     }
@@ -110,11 +106,8 @@ async fn stoppable<T>(
     cancel.run_until_cancelled(work).await.unwrap_or(Err(DiffError::Cancelled))
 }
 
-async fn compare_readings(
-    readings: &Sides<Reading>,
-    workers: &[Sides<Reading>],
-    options: &CompareOptions,
-) -> Result<DiffResult, DiffError> {
+async fn compare_readings(workers: &[Sides<Reading>], options: &CompareOptions) -> Result<DiffResult, DiffError> {
+    let readings = workers.first().expect("a server gives one session at least");
     let mut catalogs = both(catalog::read(&readings.before), catalog::read(&readings.after)).await?;
     let reaching_out = &plan::reaching_out(&catalogs.before) | &plan::reaching_out(&catalogs.after);
     if let Some(tables) = &options.tables {
@@ -124,11 +117,11 @@ async fn compare_readings(
     changes.retain(|change| options.schema || is_all_rows(change, &catalogs));
     let mut result = DiffResult { schema: changes, ..DiffResult::default() };
     if options.data {
-        let (before, after) = (&readings.before.encoding, &readings.after.encoding);
+        let (before, after) = (readings.before.encoding(), readings.after.encoding());
         if before != after {
-            return Err(DiffError::Encodings { before: before.clone(), after: after.clone() });
+            return Err(DiffError::Encodings { before: before.to_owned(), after: after.to_owned() });
         }
-        let in_recovery = readings.before.in_recovery || readings.after.in_recovery;
+        let in_recovery = readings.before.in_recovery() || readings.after.in_recovery();
         let circumstances = plan::Circumstances { in_recovery, named: options.tables.is_some(), reaching_out };
         let plan = plan::plan(catalogs.as_ref(), &circumstances);
         result.tables_compared = plan.tables.len();

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Sides;
-use crate::engine::postgres::catalog::{Catalog, Column, Index, Relation, RelationKind};
-use crate::engine::postgres::content::Scan;
+use crate::engine::catalog::{Catalog, Column, Index, Relation, RelationKind};
+use crate::engine::content::Scan;
 use crate::event::NotCompared;
 
 /// The content of one table on both sides.
@@ -133,6 +133,10 @@ fn table_plan(name: &str, sides: Sides<&Relation>) -> TablePlan {
         table: relation.name.clone(),
         only: relation.kind == RelationKind::Table,
         columns: columns.clone(),
+        types: columns
+            .iter()
+            .filter_map(|name| Some((name.clone(), relation.columns.get(name)?.type_name.clone())))
+            .collect(),
         key: key.as_ref().map_or_else(|| columns.clone(), |(_, index)| index.columns.clone()),
     };
     let matched_by = match &key {

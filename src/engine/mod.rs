@@ -2,12 +2,15 @@
 
 pub use crate::scenario::EngineKind;
 
+pub mod catalog;
 pub mod child;
 pub mod client_login;
+pub mod content;
 pub mod endpoint;
 pub mod host;
 pub mod mysql;
 pub mod postgres;
+pub mod reading;
 pub mod release;
 pub mod replication;
 pub mod script;

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use futures::{Stream, StreamExt};
 
 use crate::diff::Sides;
-use crate::engine::postgres::content::{HashedRow, KeyHash};
+use crate::engine::content::{HashedRow, KeyHash};
 
 /// A row on one side only, or two that differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use futures::TryStreamExt;
 
 use super::plan::TablePlan;
 use super::{CompareOptions, DiffError, Sides, both};
-use crate::engine::postgres::content::{self, HashedRow, KeyHash, Totals, Values};
-use crate::engine::postgres::reading::Reading;
+use crate::engine::content::{self, HashedRow, KeyHash, Totals, Values};
+use crate::engine::reading::Reading;
 use crate::event::{DataChange, DifferingKeys, RowSample};
 
 use merge::{Difference, Tally};

@@ -1,6 +1,6 @@
 //! What is compared of each kind of object.
 
-use crate::engine::postgres::catalog::{
+use crate::engine::catalog::{
     Column, Constraint, Extension, Function, Grant, Index, Policy, Publication, Relation, RelationKind, Schema,
     Sequence, Statistics, Trigger, Type,
 };

@@ -7,7 +7,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::engine::postgres::catalog::{Catalog, Column, Grant, Relation};
+use crate::engine::catalog::{Catalog, Column, Grant, Relation};
 use crate::event::{Change, ObjectKind, Property, SchemaChange};
 
 use described::Described;

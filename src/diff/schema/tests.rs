@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{SchemaChange, schema};
-use crate::engine::postgres::catalog::{Catalog, Column, Grant, Relation, RelationKind};
+use crate::engine::catalog::{Catalog, Column, Grant, Relation, RelationKind};
 
 fn column(position: u32, type_name: &str) -> Column {
     Column {

@@ -1,71 +1,28 @@
-//! A table's content by hashes that the server computes: totals, buckets of rows, and rows column by column.
+//! A table's content by hashes, as [`crate::engine::content`] has it.
 //!
 //! A value is hashed by its text, as the type's own output function prints it under the settings of a [`Reading`]. So a column that
 //! went from `integer` to `bigint` holds what it held, and types without an equality of their own (`json`, `xml`, `point`) compare
-//! like any other. `hashtextextended` answers alike on 13 to 18. No value leaves the server but by [`keys`] and [`values`].
+//! like any other. `hashtextextended` answers alike on 13 to 18.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
-use std::pin::Pin;
 
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::names::quote;
-use super::reading::{ReadError, Reading, query_failed};
+use super::reading::{Reading, query_failed};
+use crate::engine::content::{HashedRow, HashedRows, KeyHash, Scan, Totals, Values};
+use crate::engine::reading::ReadError;
 
-/// What is read of a table on one side.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scan {
-    pub schema: String,
-    pub table: String,
-    /// Without the tables that inherit from it; partitions are part of their table.
-    pub only: bool,
-    /// Compared, by name, in this order on both sides.
-    pub columns: Vec<String>,
-    /// The columns that tell rows apart; where no key does, all of [`Scan::columns`].
-    pub key: Vec<String>,
+fn from(scan: &Scan) -> String {
+    let only = if scan.only { "ONLY " } else { "" };
+    format!("{only}{}.{} t", quote(&scan.schema), quote(&scan.table))
 }
 
-/// Rows, and the sum of their hashes: equal for equal rows in any order, duplicates included.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Totals {
-    pub rows: u64,
-    pub hash: String,
-}
-
-/// Two hashes of a row's key, 128 bits together.
-pub type KeyHash = (i64, i64);
-
-/// A row by its hashes alone; the order is that of [`hashed_rows`].
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HashedRow {
-    pub key: KeyHash,
-    /// Of the columns that are not in the key, in their order.
-    pub columns: Vec<i64>,
-}
-
-/// A row's values as text, in the order of its columns.
-pub type Values = Vec<Option<String>>;
-
-/// In ascending order.
-pub type HashedRows<'a> = Pin<Box<dyn Stream<Item = Result<HashedRow, ReadError>> + Send + 'a>>;
-
-impl Scan {
-    /// The columns whose values can differ between rows with the same key.
-    pub fn payload(&self) -> impl Iterator<Item = &String> {
-        self.columns.iter().filter(|column| !self.key.contains(column))
-    }
-
-    fn from(&self) -> String {
-        let only = if self.only { "ONLY " } else { "" };
-        format!("{only}{}.{} t", quote(&self.schema), quote(&self.table))
-    }
-
-    fn what(&self) -> String {
-        format!("the rows of {}", super::catalog::display_name(&self.schema, &self.table))
-    }
+fn what(scan: &Scan) -> String {
+    format!("the rows of {}", super::catalog::display_name(&scan.schema, &scan.table))
 }
 
 /// Hash of some columns together. The text of a row keeps NULL and the empty string apart.
@@ -74,38 +31,36 @@ fn hash<'a>(columns: impl IntoIterator<Item = &'a String>, seed: u8) -> String {
     format!("hashtextextended(ROW({})::text COLLATE \"C\", {seed})", columns.join(", "))
 }
 
-/// One scan: rows and hash of the whole table.
+/// As [`crate::engine::content::totals`].
 ///
 /// # Errors
-/// [`ReadError`] if the table cannot be read.
+/// As there.
 pub async fn totals(reading: &Reading, scan: &Scan) -> Result<Totals, ReadError> {
-    let sql = format!("SELECT count(*), coalesce(sum({}), 0)::text FROM {}", hash(&scan.columns, 0), scan.from());
-    let row = reading.client().query_one(&sql, &[]).await.map_err(query_failed(scan.what()))?;
+    let sql = format!("SELECT count(*), coalesce(sum({}), 0)::text FROM {}", hash(&scan.columns, 0), from(scan));
+    let row = reading.client().query_one(&sql, &[]).await.map_err(query_failed(what(scan)))?;
     Ok(Totals { rows: row.get::<_, i64>(0).unsigned_abs(), hash: row.get(1) })
 }
 
-/// One scan: rows and hash by bucket, a bucket being the low bits of the key's hash that `mask` (2ⁿ − 1) leaves. Empty buckets are
-/// left out.
+/// As [`crate::engine::content::buckets`].
 ///
 /// # Errors
-/// [`ReadError`] if the table cannot be read.
+/// As there.
 pub async fn buckets(reading: &Reading, scan: &Scan, mask: i64) -> Result<HashMap<i64, Totals>, ReadError> {
     let sql = format!(
         "SELECT {} & {mask}, count(*), sum({})::text FROM {} GROUP BY 1",
         hash(&scan.key, 0),
         hash(&scan.columns, 0),
-        scan.from()
+        from(scan)
     );
-    let rows = reading.client().query(&sql, &[]).await.map_err(query_failed(scan.what()))?;
+    let rows = reading.client().query(&sql, &[]).await.map_err(query_failed(what(scan)))?;
     let totals = |row: &Row| Totals { rows: row.get::<_, i64>(1).unsigned_abs(), hash: row.get(2) };
     Ok(rows.iter().map(|row| (row.get(0), totals(row))).collect())
 }
 
-/// One scan: the rows in these buckets, sorted by the server, streamed. Where a key is not unique, its rows are sorted as well: in
-/// whatever order a server keeps them, equal rows meet.
+/// As [`crate::engine::content::hashed_rows`].
 ///
 /// # Errors
-/// [`ReadError`] if the table cannot be read, now or in the stream.
+/// As there.
 pub async fn hashed_rows<'a>(
     reading: &'a Reading,
     scan: &'a Scan,
@@ -118,22 +73,22 @@ pub async fn hashed_rows<'a>(
     let sql = format!(
         "SELECT {} FROM {} WHERE ({} & {mask}) IN (SELECT unnest($1::int8[])) ORDER BY {}",
         hashes.join(", "),
-        scan.from(),
+        from(scan),
         hashes[0],
         order.join(", ")
     );
     let parameters: [&(dyn ToSql + Sync); 1] = [&buckets];
-    let rows = reading.client().query_raw(&sql, parameters).await.map_err(query_failed(scan.what()))?;
+    let rows = reading.client().query_raw(&sql, parameters).await.map_err(query_failed(what(scan)))?;
     Ok(Box::pin(rows.map(move |row| {
-        let row = row.map_err(query_failed(scan.what()))?;
+        let row = row.map_err(query_failed(what(scan)))?;
         Ok(hashed_row(&row, row.len()))
     })))
 }
 
-/// One scan: the values of these keys, as many as the key has columns.
+/// As [`crate::engine::content::keys`].
 ///
 /// # Errors
-/// [`ReadError`] if the table cannot be read.
+/// As there.
 pub async fn keys(
     reading: &Reading,
     scan: &Scan,
@@ -147,10 +102,10 @@ pub async fn keys(
     .await
 }
 
-/// One scan: the values of these rows, of all columns. Of several equal ones, one.
+/// As [`crate::engine::content::values`].
 ///
 /// # Errors
-/// [`ReadError`] if the table cannot be read.
+/// As there.
 pub async fn values(
     reading: &Reading,
     scan: &Scan,
@@ -180,10 +135,10 @@ async fn told<K: Eq + Hash>(
         "SELECT {}, ARRAY[{}]::text[] FROM {} WHERE {} IN (SELECT unnest($1::int8[]))",
         hashes.join(", "),
         texts.join(", "),
-        scan.from(),
+        from(scan),
         hashes[0]
     );
-    let failed = || query_failed(scan.what());
+    let failed = || query_failed(what(scan));
     let parameters: [&(dyn ToSql + Sync); 1] = [&first];
     let rows = reading.client().query_raw(&sql, parameters).await.map_err(|error| failed()(error))?;
     let mut rows = std::pin::pin!(rows);

@@ -7,6 +7,7 @@ use tokio_postgres::{CancelToken, NoTls, Row};
 use super::connect::{Connection, connect};
 use super::error::Told;
 use crate::engine::endpoint::Endpoint;
+use crate::engine::reading::ReadError;
 
 /// The oldest server that the catalog queries are written for, as `server_version_num` counts.
 const OLDEST: u32 = 130_000;
@@ -24,18 +25,8 @@ const SETTINGS: &str = "
     SET idle_in_transaction_session_timeout = 0; SET default_transaction_deferrable = off; SET jit = off;
     SET work_mem = '32MB'";
 
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// `at` is the endpoint without its password.
-    #[error("could not connect to {at}")]
-    Connect { at: String, source: tokio_postgres::Error },
-    #[error("{at} runs Postgres {version}, and 13 is the oldest that can be read")]
-    TooOld { at: String, version: String },
-    #[error("could not read {what}")]
-    Query { what: String, source: Told },
-    #[error("the server described {what} in an unknown form")]
-    Form { what: String, source: serde_json::Error },
-}
+/// For [`cancel`].
+pub type Canceller = CancelToken;
 
 /// A session that sees one moment of one database, and changes nothing.
 pub struct Reading {
@@ -50,12 +41,20 @@ pub struct Reading {
     snapshot: String,
 }
 
+/// As [`crate::engine::reading::Reading::begin`]; never fewer.
+///
+/// # Errors
+/// As there.
+pub async fn begin(endpoint: &Endpoint, sessions: usize) -> Result<Vec<Reading>, ReadError> {
+    let first = Reading::begin(endpoint).await?;
+    let others = (1..sessions).map(|_| first.another());
+    let others = futures::future::try_join_all(others).await?;
+    Ok(std::iter::once(first).chain(others).collect())
+}
+
 impl Reading {
     /// Connects and takes a snapshot that further sessions can share.
-    ///
-    /// # Errors
-    /// [`ReadError`] if the server is out of reach, refuses, or is older than 13.
-    pub async fn begin(endpoint: &Endpoint) -> Result<Reading, ReadError> {
+    async fn begin(endpoint: &Endpoint) -> Result<Reading, ReadError> {
         let connection = open(endpoint).await?;
         let failed = query_failed("the server's version");
         let row = connection
@@ -69,7 +68,8 @@ impl Reading {
             .map_err(failed)?;
         let version = u32::try_from(row.get::<_, i32>(0)).unwrap_or_default();
         if version < OLDEST {
-            return Err(ReadError::TooOld { at: format!("{endpoint:?}"), version: row.get(1) });
+            let runs = format!("Postgres {}", row.get::<_, String>(1));
+            return Err(ReadError::TooOld { at: format!("{endpoint:?}"), runs, oldest: "13" });
         }
         Ok(Reading {
             connection,
@@ -82,10 +82,7 @@ impl Reading {
     }
 
     /// Another session that sees the same moment, for as long as this one lives.
-    ///
-    /// # Errors
-    /// [`ReadError`] if the server refuses.
-    pub async fn another(&self) -> Result<Reading, ReadError> {
+    async fn another(&self) -> Result<Reading, ReadError> {
         let connection = open(&self.endpoint).await?;
         // The name comes from the server and holds hexadecimal digits and dashes only.
         let sql = format!("SET TRANSACTION SNAPSHOT '{}'", self.snapshot);
@@ -100,7 +97,7 @@ impl Reading {
     }
 
     /// For [`cancel`], once the session is busy.
-    pub fn canceller(&self) -> CancelToken {
+    pub fn canceller(&self) -> Canceller {
         self.connection.client.cancel_token()
     }
 
@@ -113,23 +110,22 @@ impl Reading {
     }
 }
 
-/// Ends whatever these sessions run on the server; a connection merely dropped would leave a long scan running to its end.
-pub async fn cancel(sessions: &[CancelToken]) {
-    for session in sessions {
-        let asked = tokio::time::timeout(CONNECT_DEADLINE, session.cancel_query(NoTls)).await;
-        if !matches!(asked, Ok(Ok(()))) {
-            tracing::debug!("a query could not be cancelled");
-        }
+/// Ends what the session runs.
+pub async fn cancel(session: &Canceller) {
+    let asked = tokio::time::timeout(CONNECT_DEADLINE, session.cancel_query(NoTls)).await;
+    if !matches!(asked, Ok(Ok(()))) {
+        tracing::debug!("a query could not be cancelled");
     }
 }
 
 /// What the server says while it reads rows may hold some of their values.
 pub(super) fn query_failed(what: impl Into<String>) -> impl FnOnce(tokio_postgres::Error) -> ReadError {
-    move |error| ReadError::Query { what: what.into(), source: Told::from(&error) }
+    move |error| ReadError::Query { what: what.into(), source: Told::from(&error).into() }
 }
 
 async fn open(endpoint: &Endpoint) -> Result<Connection, ReadError> {
-    let failed = |source| ReadError::Connect { at: format!("{endpoint:?}"), source };
+    let failed =
+        |source: tokio_postgres::Error| ReadError::Connect { at: format!("{endpoint:?}"), source: source.into() };
     let connection = connect(endpoint, CONNECT_DEADLINE).await.map_err(failed)?;
     connection.client.batch_execute(SETTINGS).await.map_err(failed)?;
     connection.client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map_err(failed)?;

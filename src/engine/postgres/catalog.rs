@@ -1,15 +1,29 @@
-//! Reads a [`Catalog`] through a [`Reading`].
+//! What the catalogs of one Postgres database say.
+//!
+//! Objects of the server's own, of this tool's own schema, and members of extensions are left out (an extension's configuration
+//! tables, whose rows belong to the user, are not). Names print as `orders` where they lie in `public` and as `other.orders`
+//! elsewhere; a name with a dot, a quote or a blank in it is quoted. Definitions print likewise, save where the server always
+//! qualifies.
+//!
+//! Not read: roles, tablespaces, casts, operators, collations, text search, foreign servers, subscriptions, and per-role settings.
+
+mod queries;
 
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{
+use super::names::quote;
+use super::reading::Reading;
+use crate::engine::catalog::{
     Catalog, Column, Constraint, Extension, Function, Grant, Index, Policy, Publication, Relation, RelationKind,
-    Schema, Sequence, Statistics, Trigger, Type, display_name, queries,
+    Schema, Sequence, Statistics, Trigger, Type,
 };
-use crate::engine::postgres::reading::{ReadError, Reading};
+use crate::engine::reading::ReadError;
+
+/// The schema that this tool keeps to itself on a server.
+pub const OWN_SCHEMA: &str = "rehearsal";
 
 /// Reads the whole catalog as the reading's snapshot has it. Takes no lock on a table but ACCESS SHARE, for views' definitions.
 ///
@@ -57,7 +71,7 @@ async fn records<T: DeserializeOwned>(reading: &Reading, what: &str, query: &str
     rows.iter()
         .map(|row| serde_json::from_str(row.get(0)))
         .collect::<Result<_, _>>()
-        .map_err(|source| ReadError::Form { what: what.to_owned(), source })
+        .map_err(|source: serde_json::Error| ReadError::Form { what: what.to_owned(), source: source.into() })
 }
 
 #[derive(Deserialize)]
@@ -240,4 +254,15 @@ async fn functions(reading: &Reading) -> Result<BTreeMap<String, Function>, Read
     let name =
         |row: &Placed<FunctionRow>| format!("{}({})", display_name(&row.schema, &row.name), row.object.arguments);
     Ok(rows.into_iter().map(|row| (name(&row), row.object.function)).collect())
+}
+
+/// How a name prints: `orders` in `public`, `other.orders` elsewhere.
+pub fn display_name(schema: &str, name: &str) -> String {
+    if schema == "public" { display_part(name) } else { format!("{}.{}", display_part(schema), display_part(name)) }
+}
+
+/// Quoted only where it could be read as something else: reserved words and capitals are told as their owner would tell them.
+fn display_part(name: &str) -> String {
+    let plain = !name.is_empty() && !name.contains(|c: char| c == '.' || c == '"' || c == '(' || c.is_whitespace());
+    if plain { name.to_owned() } else { quote(name) }
 }

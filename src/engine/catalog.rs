@@ -1,25 +1,24 @@
-//! A database's schema as plain data: what the catalogs of one Postgres database say, in words that two servers can be compared by.
+//! A database's schema as plain data: what the catalogs of one database say, in words that two servers of one engine can be compared by.
 //!
-//! Objects of the server's own, of this tool's own schema, and members of extensions are left out (an extension's configuration
-//! tables, whose rows belong to the user, are not). Names print as `orders` where they lie in `public` and as `other.orders`
-//! elsewhere; a name with a dot, a quote or a blank in it is quoted. Definitions print likewise, save where the server always
-//! qualifies.
-//!
-//! Not read: roles, tablespaces, casts, operators, collations, text search, foreign servers, subscriptions, and per-role settings.
-
-mod queries;
-mod read;
+//! Objects of the server's own and of this tool's own are left out. Names print as `orders` where they lie in the database's usual
+//! schema and as `other.orders` elsewhere.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::names::quote;
+use super::postgres;
+use super::reading::{ReadError, Reading};
 
-pub use read::read;
-
-/// The schema that this tool keeps to itself on a server.
-pub const OWN_SCHEMA: &str = "rehearsal";
+/// Reads the whole catalog. Takes no lock on a table but what a plain SELECT takes.
+///
+/// # Errors
+/// [`ReadError`] if a query fails or a lock is held against it for half a minute.
+pub async fn read(reading: &Reading) -> Result<Catalog, ReadError> {
+    match reading {
+        Reading::Postgres(reading) => postgres::catalog::read(reading).await,
+    }
+}
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Catalog {
@@ -251,15 +250,4 @@ pub struct Publication {
     pub definition: String,
     pub owner: String,
     pub comment: Option<String>,
-}
-
-/// How a name prints: `orders` in `public`, `other.orders` elsewhere.
-pub fn display_name(schema: &str, name: &str) -> String {
-    if schema == "public" { display_part(name) } else { format!("{}.{}", display_part(schema), display_part(name)) }
-}
-
-/// Quoted only where it could be read as something else: reserved words and capitals are told as their owner would tell them.
-fn display_part(name: &str) -> String {
-    let plain = !name.is_empty() && !name.contains(|c: char| c == '.' || c == '"' || c == '(' || c.is_whitespace());
-    if plain { name.to_owned() } else { quote(name) }
 }
