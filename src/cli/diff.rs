@@ -11,6 +11,7 @@ use crate::settings::DiffSettings;
 #[command(after_help = "\
 Examples:
   rehearsal diff postgresql://me@localhost/before postgresql://me@localhost/after
+  rehearsal diff mysql://me@db1/shop mysql://me@db2/shop --schema
   rehearsal diff env:STAGING env:REHEARSED --data --tables orders,sales.invoices --format json")]
 pub struct DiffArgs {
     /// The state before: a URL, or env:NAME for one in the environment

@@ -3,8 +3,9 @@
 use tokio_util::sync::CancellationToken;
 
 use crate::diff::{self, CompareOptions, DiffError};
+use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;
-use crate::engine::postgres::url::{self, UrlError};
+use crate::engine::url::{self, UrlError};
 use crate::event::DiffResult;
 use crate::settings::DiffSettings;
 
@@ -29,6 +30,8 @@ pub enum DiffCommandError {
     Unknown { argument: String },
     #[error("the {side} endpoint is no usable URL")]
     Url { side: &'static str, source: UrlError },
+    #[error("a Postgres database has no counterpart on MySQL or MariaDB")]
+    OtherEngine,
     #[error("could not compare")]
     Compare(#[from] DiffError),
 }
@@ -44,9 +47,14 @@ impl DiffCommandError {
         match self {
             DiffCommandError::Unsupported { .. } => Some("restore it into a server and give that server's URL"),
             DiffCommandError::NoVariable { .. } => Some("export it with the URL of the endpoint"),
-            DiffCommandError::Unknown { .. } => Some("an endpoint reads postgresql://user@host:port/database"),
+            DiffCommandError::Unknown { .. } => {
+                Some("an endpoint reads postgresql://, mysql:// or mariadb://user@host:port/database")
+            }
+            DiffCommandError::OtherEngine => {
+                Some("give two of one engine; MySQL and MariaDB can be compared with each other")
+            }
             DiffCommandError::Compare(DiffError::NoSuchTable { .. }) => {
-                Some("tables outside public go by schema.table")
+                Some("tables outside the usual schema go by schema.table")
             }
             DiffCommandError::Compare(DiffError::NoContent { .. }) => {
                 Some("name tables that hold rows, or compare definitions alone with --schema")
@@ -63,6 +71,9 @@ impl DiffCommandError {
 pub async fn run(settings: &DiffSettings, cancel: CancellationToken) -> Result<DiffOutcome, DiffCommandError> {
     let before = endpoint(&settings.before, "before")?;
     let after = endpoint(&settings.after, "after")?;
+    if (before.engine == EngineKind::Postgres) != (after.engine == EngineKind::Postgres) {
+        return Err(DiffCommandError::OtherEngine);
+    }
     let options = CompareOptions {
         schema: settings.schema,
         data: settings.data,
@@ -82,10 +93,7 @@ fn endpoint(argument: &str, side: &'static str) -> Result<Endpoint, DiffCommandE
         return url::endpoint(&value).map_err(unusable);
     }
     if argument.contains("://") {
-        return match argument.split("://").next() {
-            Some("mysql" | "mariadb") => Err(unsupported("comparing MySQL or MariaDB", "that URL")),
-            _ => url::endpoint(argument).map_err(unusable),
-        };
+        return url::endpoint(argument).map_err(unusable);
     }
     let path = std::path::Path::new(argument);
     if path.join(crate::event::log::FILE).exists() {

@@ -27,7 +27,7 @@ const CANCEL_DEADLINE: Duration = Duration::from_secs(15);
 pub struct CompareOptions {
     pub schema: bool,
     pub data: bool,
-    /// Only these, as they print or, on Postgres, with `public.` before them; none = all.
+    /// Only these, as they print, or with the schema before them in which names print without one; none = all.
     pub tables: Option<Vec<String>>,
     /// Rows a table whose values are told, before and after.
     pub samples: usize,
@@ -96,6 +96,10 @@ pub async fn compare(before: &Endpoint, after: &Endpoint, options: &CompareOptio
     if compared.is_err() && tokio::time::timeout(CANCEL_DEADLINE, reading::cancel(&cancellers)).await.is_err() {
         tracing::warn!("queries of the comparison could not be cancelled");
     }
+    if compared.is_ok() {
+        let readings = workers.into_iter().flat_map(|sides| [sides.before, sides.after]);
+        futures::future::join_all(readings.map(Reading::end)).await;
+    }
     compared
 }
 
@@ -161,8 +165,10 @@ fn narrowed(catalogs: Sides<Catalog>, tables: &[String]) -> Result<Sides<Catalog
     let known =
         |name: &str| catalogs.before.relations.contains_key(name) || catalogs.after.relations.contains_key(name);
     let resolve = |name: &String| {
-        let short = name.strip_prefix("public.").unwrap_or(name);
-        if known(short) { Ok(short.to_owned()) } else { Err(DiffError::NoSuchTable { name: name.clone() }) }
+        let usual = [&catalogs.before.usual_schema, &catalogs.after.usual_schema].into_iter();
+        let short = usual.filter_map(|schema| name.strip_prefix(schema.as_str())?.strip_prefix('.')).next();
+        let found = [Some(name.as_str()), short].into_iter().flatten().find(|name| known(name));
+        found.map(str::to_owned).ok_or_else(|| DiffError::NoSuchTable { name: name.clone() })
     };
     let names = tables.iter().map(resolve).collect::<Result<BTreeSet<String>, _>>()?;
     let narrow = |catalog: Catalog| {

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::postgres;
 use super::reading::{ReadError, Reading};
+use super::{mysql, postgres};
 
 /// Reads the whole catalog. Takes no lock on a table but what a plain SELECT takes.
 ///
@@ -17,11 +17,14 @@ use super::reading::{ReadError, Reading};
 pub async fn read(reading: &Reading) -> Result<Catalog, ReadError> {
     match reading {
         Reading::Postgres(reading) => postgres::catalog::read(reading).await,
+        Reading::Mysql(reading) => mysql::catalog::read(reading).await,
     }
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Catalog {
+    /// Where names print without a schema before them; empty where that is not known.
+    pub usual_schema: String,
     /// Privileges on the database itself.
     pub database: Vec<Grant>,
     pub schemas: BTreeMap<String, Schema>,
@@ -30,6 +33,10 @@ pub struct Catalog {
     pub sequences: BTreeMap<String, Sequence>,
     /// Functions, procedures and aggregates, by name and input types: "total(integer, text)".
     pub functions: BTreeMap<String, Function>,
+    /// MySQL's and MariaDB's procedures, which share no names with functions.
+    pub procedures: BTreeMap<String, Function>,
+    /// What MySQL and MariaDB run by the clock.
+    pub events: BTreeMap<String, Trigger>,
     /// Enums, domains, composites, ranges and base types.
     pub types: BTreeMap<String, Type>,
     pub extensions: BTreeMap<String, Extension>,
@@ -54,7 +61,10 @@ pub struct Grant {
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Schema {
+    /// Empty on MySQL and MariaDB, where nothing has an owner.
     pub owner: String,
+    /// What new tables get, on MySQL and MariaDB.
+    pub collation: Option<String>,
     pub comment: Option<String>,
     pub privileges: Vec<Grant>,
 }
@@ -96,6 +106,10 @@ pub struct Relation {
     pub kind: RelationKind,
     /// "permanent" or "unlogged".
     pub persistence: String,
+    /// "InnoDB", on MySQL and MariaDB.
+    pub storage_engine: Option<String>,
+    /// What new columns get, on MySQL and MariaDB.
+    pub collation: Option<String>,
     /// Key, bound and parents: "PARTITION BY RANGE (at)", "PARTITION OF orders FOR VALUES IN (1)", "INHERITS (base)".
     pub partition: Option<String>,
     /// Of a partition or an inheriting table, as they print.
@@ -135,15 +149,17 @@ pub struct Column {
     pub default: Option<String>,
     /// "NULL", "NOT NULL", or from 18 on "NOT NULL NOT VALID".
     pub nullable: String,
-    /// "always" or "by default".
+    /// "always" or "by default"; on MySQL and MariaDB "auto_increment".
     pub identity: Option<String>,
     /// "(price * 2) STORED".
     pub generated: Option<String>,
-    /// Where it is not the type's own.
+    /// Where it is not the type's own; on MySQL and MariaDB always, of text.
     pub collation: Option<String>,
     /// Storage, compression, statistics target and the like, where set.
     pub options: Option<String>,
     pub comment: Option<String>,
+    /// "FIRST" or "AFTER id", of columns that can be put there and are not the last.
+    pub place: Option<String>,
     /// Comes from a parent and from nowhere else.
     pub inherited: bool,
 }
@@ -177,12 +193,14 @@ pub struct Index {
     pub inherited: bool,
 }
 
-/// A trigger, an event trigger or a rule.
+/// A trigger, an event trigger, a rule, or an event.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Trigger {
     pub definition: String,
-    /// "origin", "replica", "always" or "disabled", as `session_replication_role` goes.
+    /// "origin", "replica", "always" or "disabled", as `session_replication_role` goes; of an event, its status.
     pub enabled: String,
+    /// With what it runs, on MySQL and MariaDB: "definer app@%, sql_mode STRICT_TRANS_TABLES, …".
+    pub options: Option<String>,
     pub comment: Option<String>,
     pub inherited: bool,
 }
@@ -225,6 +243,8 @@ pub struct Function {
     /// "function", "procedure", "aggregate" or "window function".
     pub kind: String,
     pub definition: String,
+    /// With what it runs, as [`Trigger::options`].
+    pub options: Option<String>,
     pub owner: String,
     pub comment: Option<String>,
     pub privileges: Vec<Grant>,

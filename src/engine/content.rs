@@ -8,8 +8,8 @@ use std::pin::Pin;
 
 use futures::Stream;
 
-use super::postgres;
 use super::reading::{ReadError, Reading};
+use super::{mysql, postgres};
 
 /// What is read of a table on one side.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +64,7 @@ pub type HashedRows<'a> = Pin<Box<dyn Stream<Item = Result<HashedRow, ReadError>
 pub async fn totals(reading: &Reading, scan: &Scan) -> Result<Totals, ReadError> {
     match reading {
         Reading::Postgres(reading) => postgres::content::totals(reading, scan).await,
+        Reading::Mysql(reading) => mysql::content::totals(reading, scan).await,
     }
 }
 
@@ -75,6 +76,7 @@ pub async fn totals(reading: &Reading, scan: &Scan) -> Result<Totals, ReadError>
 pub async fn buckets(reading: &Reading, scan: &Scan, mask: i64) -> Result<HashMap<i64, Totals>, ReadError> {
     match reading {
         Reading::Postgres(reading) => postgres::content::buckets(reading, scan, mask).await,
+        Reading::Mysql(reading) => mysql::content::buckets(reading, scan, mask).await,
     }
 }
 
@@ -91,6 +93,7 @@ pub async fn hashed_rows<'a>(
 ) -> Result<HashedRows<'a>, ReadError> {
     match reading {
         Reading::Postgres(reading) => postgres::content::hashed_rows(reading, scan, mask, buckets).await,
+        Reading::Mysql(reading) => Ok(mysql::content::hashed_rows(reading, scan, mask, buckets)),
     }
 }
 
@@ -105,6 +108,7 @@ pub async fn keys(
 ) -> Result<HashMap<KeyHash, Values>, ReadError> {
     match reading {
         Reading::Postgres(reading) => postgres::content::keys(reading, scan, keys).await,
+        Reading::Mysql(reading) => mysql::content::keys(reading, scan, keys).await,
     }
 }
 
@@ -119,5 +123,6 @@ pub async fn values(
 ) -> Result<HashMap<HashedRow, Values>, ReadError> {
     match reading {
         Reading::Postgres(reading) => postgres::content::values(reading, scan, rows).await,
+        Reading::Mysql(reading) => mysql::content::values(reading, scan, rows).await,
     }
 }

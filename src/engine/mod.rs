@@ -16,3 +16,4 @@ pub mod replication;
 pub mod script;
 pub mod server;
 pub mod software;
+pub mod url;

@@ -2,7 +2,7 @@
 
 use super::endpoint::Endpoint;
 use super::server::BoxError;
-use super::{EngineKind, postgres};
+use super::{EngineKind, mysql, postgres};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -21,6 +21,7 @@ pub enum ReadError {
 /// A session that sees one moment of one database, and changes nothing. Equal values print alike on any server of its engine.
 pub enum Reading {
     Postgres(Box<postgres::reading::Reading>),
+    Mysql(Box<mysql::reading::Reading>),
 }
 
 impl Reading {
@@ -35,7 +36,10 @@ impl Reading {
                 let readings = postgres::reading::begin(endpoint, sessions).await?;
                 Ok(readings.into_iter().map(|reading| Reading::Postgres(Box::new(reading))).collect())
             }
-            EngineKind::Mysql | EngineKind::Mariadb => unreachable!("no such endpoint can be given yet"),
+            EngineKind::Mysql | EngineKind::Mariadb => {
+                let readings = mysql::reading::begin(endpoint, sessions).await?;
+                Ok(readings.into_iter().map(|reading| Reading::Mysql(Box::new(reading))).collect())
+            }
         }
     }
 
@@ -43,13 +47,15 @@ impl Reading {
     pub fn encoding(&self) -> &str {
         match self {
             Reading::Postgres(reading) => &reading.encoding,
+            Reading::Mysql(_) => "utf8mb4",
         }
     }
 
-    /// A standby that replays another's log.
+    /// A standby that cannot read unlogged tables.
     pub fn in_recovery(&self) -> bool {
         match self {
             Reading::Postgres(reading) => reading.in_recovery,
+            Reading::Mysql(_) => false,
         }
     }
 
@@ -57,6 +63,16 @@ impl Reading {
     pub fn canceller(&self) -> Canceller {
         match self {
             Reading::Postgres(reading) => Canceller::Postgres(reading.canceller()),
+            Reading::Mysql(reading) => Canceller::Mysql(reading.canceller()),
+        }
+    }
+
+    /// Takes its leave.
+    pub async fn end(self) {
+        match self {
+            // Its server says nothing of a session that only ends.
+            Reading::Postgres(_) => {}
+            Reading::Mysql(reading) => reading.end().await,
         }
     }
 }
@@ -64,6 +80,7 @@ impl Reading {
 /// Ends what one session runs.
 pub enum Canceller {
     Postgres(postgres::reading::Canceller),
+    Mysql(mysql::reading::Canceller),
 }
 
 /// Ends whatever these sessions run on the server; a connection merely dropped would leave a long scan running to its end.
@@ -71,6 +88,7 @@ pub async fn cancel(sessions: &[Canceller]) {
     for session in sessions {
         match session {
             Canceller::Postgres(session) => postgres::reading::cancel(session).await,
+            Canceller::Mysql(session) => mysql::reading::cancel(session).await,
         }
     }
 }

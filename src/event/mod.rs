@@ -656,7 +656,9 @@ pub enum ObjectKind {
     Sequence,
     View,
     Function,
+    Procedure,
     Trigger,
+    Event,
     Type,
     Extension,
     Privilege,
@@ -678,6 +680,8 @@ impl ObjectKind {
             ObjectKind::Sequence => "sequence",
             ObjectKind::View => "view",
             ObjectKind::Function => "function",
+            ObjectKind::Procedure => "procedure",
+            ObjectKind::Event => "event",
             ObjectKind::Trigger => "trigger",
             ObjectKind::Type => "type",
             ObjectKind::Extension => "extension",
@@ -721,6 +725,7 @@ pub enum Property {
     Persistence,
     Partition,
     RowSecurity,
+    StorageEngine,
 }
 
 impl Property {
@@ -745,6 +750,7 @@ impl Property {
             Property::Persistence => "persistence",
             Property::Partition => "partition",
             Property::RowSecurity => "row security",
+            Property::StorageEngine => "storage engine",
         }
     }
 }

@@ -21,11 +21,6 @@ pub(super) trait Described {
         &[]
     }
 
-    /// How a privilege on an object of that name is told.
-    fn granted_on(name: &str) -> String {
-        name.to_owned()
-    }
-
     /// Holds all privileges without a grant.
     fn owner(&self) -> Option<&str> {
         None
@@ -47,11 +42,15 @@ fn validity(valid: bool) -> Option<String> {
 
 impl Described for Schema {
     fn definition(&self) -> String {
-        format!("AUTHORIZATION {}", self.owner)
+        if self.owner.is_empty() { String::new() } else { format!("AUTHORIZATION {}", self.owner) }
     }
 
     fn properties(&self) -> Vec<Value> {
-        vec![(Property::Owner, text(&self.owner)), (Property::Comment, self.comment.clone())]
+        vec![
+            (Property::Owner, text(&self.owner)),
+            (Property::Collation, self.collation.clone()),
+            (Property::Comment, self.comment.clone()),
+        ]
     }
 
     fn privileges(&self) -> &[Grant] {
@@ -60,10 +59,6 @@ impl Described for Schema {
 
     fn owner(&self) -> Option<&str> {
         Some(&self.owner)
-    }
-
-    fn granted_on(name: &str) -> String {
-        format!("SCHEMA {name}")
     }
 }
 
@@ -82,6 +77,8 @@ impl Described for Relation {
             (Property::Kind, text(self.kind.name())),
             (Property::Definition, self.definition.clone()),
             (Property::Persistence, text(&self.persistence)),
+            (Property::StorageEngine, self.storage_engine.clone()),
+            (Property::Collation, self.collation.clone()),
             (Property::Partition, self.partition.clone()),
             (Property::Options, self.options.clone()),
             (Property::RowSecurity, self.row_security.clone()),
@@ -104,11 +101,15 @@ impl Described for Column {
         let mut parts = vec![self.type_name.clone()];
         parts.extend(self.collation.as_ref().map(|collation| format!("COLLATE {collation}")));
         parts.extend(self.generated.as_ref().map(|expression| format!("GENERATED ALWAYS AS {expression}")));
-        parts.extend(self.identity.as_ref().map(|when| format!("GENERATED {} AS IDENTITY", when.to_uppercase())));
+        parts.extend(self.identity.as_ref().map(|when| match when.as_str() {
+            "auto_increment" => "AUTO_INCREMENT".to_owned(),
+            when => format!("GENERATED {} AS IDENTITY", when.to_uppercase()),
+        }));
         parts.extend(self.default.as_ref().map(|default| format!("DEFAULT {default}")));
         if self.nullable != "NULL" {
             parts.push(self.nullable.clone());
         }
+        parts.extend(self.place.clone());
         parts.join(" ")
     }
 
@@ -169,7 +170,7 @@ impl Described for Index {
     }
 }
 
-/// Triggers, event triggers and rules.
+/// Triggers, event triggers, rules and events.
 impl Described for Trigger {
     fn definition(&self) -> String {
         self.definition.clone()
@@ -179,6 +180,7 @@ impl Described for Trigger {
         vec![
             (Property::Definition, text(&self.definition)),
             (Property::Enabled, text(&self.enabled)),
+            (Property::Options, self.options.clone()),
             (Property::Comment, self.comment.clone()),
         ]
     }
@@ -235,10 +237,6 @@ impl Described for Sequence {
     fn owner(&self) -> Option<&str> {
         Some(&self.owner)
     }
-
-    fn granted_on(name: &str) -> String {
-        format!("SEQUENCE {name}")
-    }
 }
 
 impl Described for Function {
@@ -250,6 +248,7 @@ impl Described for Function {
         vec![
             (Property::Kind, text(&self.kind)),
             (Property::Definition, text(&self.definition)),
+            (Property::Options, self.options.clone()),
             (Property::Owner, text(&self.owner)),
             (Property::Comment, self.comment.clone()),
         ]
@@ -261,10 +260,6 @@ impl Described for Function {
 
     fn owner(&self) -> Option<&str> {
         Some(&self.owner)
-    }
-
-    fn granted_on(name: &str) -> String {
-        format!("FUNCTION {name}")
     }
 }
 
@@ -287,10 +282,6 @@ impl Described for Type {
 
     fn owner(&self) -> Option<&str> {
         Some(&self.owner)
-    }
-
-    fn granted_on(name: &str) -> String {
-        format!("TYPE {name}")
     }
 }
 

@@ -22,6 +22,8 @@ pub fn schema(before: &Catalog, after: &Catalog) -> Vec<SchemaChange> {
     changes.extend(sequences(before, after));
     changes.extend(compare(ObjectKind::Type, None, &before.types, &after.types));
     changes.extend(compare(ObjectKind::Function, None, &before.functions, &after.functions));
+    changes.extend(compare(ObjectKind::Procedure, None, &before.procedures, &after.procedures));
+    changes.extend(compare(ObjectKind::Event, None, &before.events, &after.events));
     changes.extend(compare(ObjectKind::Extension, None, &before.extensions, &after.extensions));
     changes.extend(compare(ObjectKind::EventTrigger, None, &before.event_triggers, &after.event_triggers));
     changes.extend(compare(ObjectKind::Publication, None, &before.publications, &after.publications));
@@ -86,10 +88,22 @@ fn compare_one<T: Described>(
             let granted = |side: &T| -> Vec<Grant> {
                 side.privileges().iter().filter(|grant| Some(grant.grantee.as_str()) != new_owner).cloned().collect()
             };
-            changes.extend(grants(&T::granted_on(name), table, &granted(before), &granted(after)));
+            changes.extend(grants(&granted_on(kind, name), table, &granted(before), &granted(after)));
             changes
         }
         _ => Vec::new(),
+    }
+}
+
+/// How a privilege on an object of that kind and name is told.
+fn granted_on(kind: ObjectKind, name: &str) -> String {
+    match kind {
+        ObjectKind::Schema => format!("SCHEMA {name}"),
+        ObjectKind::Sequence => format!("SEQUENCE {name}"),
+        ObjectKind::Function => format!("FUNCTION {name}"),
+        ObjectKind::Procedure => format!("PROCEDURE {name}"),
+        ObjectKind::Type => format!("TYPE {name}"),
+        _ => name.to_owned(),
     }
 }
 
@@ -155,6 +169,13 @@ fn columns(table: &str, before: &Relation, after: &Relation) -> Vec<SchemaChange
         return Vec::new();
     }
     let mut changes = compare(ObjectKind::Column, Some(table), &before.columns, &after.columns);
+    // What the table's collation was and is: told of the table.
+    if before.collation != after.collation {
+        changes.retain(|change| {
+            change.property != Some(Property::Collation)
+                || (&change.before, &change.after) != (&before.collation, &after.collation)
+        });
+    }
     let (ranks_before, ranks_after) = (ranks(&before.columns, &after.columns), ranks(&after.columns, &before.columns));
     for (column, rank_before) in ranks_before {
         let rank_after = ranks_after[column];
@@ -180,17 +201,18 @@ fn ranks<'a>(side: &'a BTreeMap<String, Column>, other: &BTreeMap<String, Column
     common.into_iter().zip(1..).map(|((name, _), rank)| (name.as_str(), rank)).collect()
 }
 
-/// An index that comes or goes with its constraint is told by the constraint.
+/// An index that comes, goes or is made another with its constraint is told by the constraint.
 fn constraints_and_indexes(table: &str, before: &Relation, after: &Relation) -> Vec<SchemaChange> {
     let mut changes = compare(ObjectKind::Constraint, Some(table), &before.constraints, &after.constraints);
     let with_constraint = |index: &SchemaChange| {
-        let side = match index.change {
-            Change::Added => after,
-            Change::Removed => before,
-            Change::Changed => return false,
-        };
+        let side = if index.change == Change::Removed { before } else { after };
+        if !matches!(index.property, None | Some(Property::Definition)) {
+            return false;
+        }
         let constraint = side.indexes.get(&index.object).and_then(|index| index.constraint.as_ref());
-        changes.iter().any(|change| change.change == index.change && Some(&change.object) == constraint)
+        changes.iter().any(|change| {
+            (change.change, change.property) == (index.change, index.property) && Some(&change.object) == constraint
+        })
     };
     let indexes = compare(ObjectKind::Index, Some(table), &before.indexes, &after.indexes);
     let indexes: Vec<SchemaChange> = indexes.into_iter().filter(|index| !with_constraint(index)).collect();

@@ -16,6 +16,7 @@ fn column(position: u32, type_name: &str) -> Column {
         collation: None,
         options: None,
         comment: None,
+        place: None,
         inherited: false,
     }
 }
@@ -26,6 +27,8 @@ fn relation(name: &str, columns: &[(&str, &str)]) -> Relation {
         name: name.to_owned(),
         kind: RelationKind::Table,
         persistence: "permanent".to_owned(),
+        storage_engine: None,
+        collation: None,
         partition: None,
         parents: Vec::new(),
         is_partition: false,

@@ -196,7 +196,8 @@ async fn answer(connection: &mut Conn, sql: &str, keep: usize) -> Result<Answer,
     Ok(answer)
 }
 
-fn texts(row: Row) -> Vec<Option<String>> {
+/// A row of the text protocol.
+pub(super) fn texts(row: Row) -> Vec<Option<String>> {
     row.unwrap_raw()
         .into_iter()
         .map(|value| match value {

@@ -34,6 +34,9 @@ pub async fn read(reading: &Reading) -> Result<Catalog, ReadError> {
     children(reading, &mut relations).await?;
     let database = records::<Grants>(reading, "the database's privileges", &queries::database()).await?;
     Ok(Catalog {
+        usual_schema: "public".to_owned(),
+        procedures: BTreeMap::new(),
+        events: BTreeMap::new(),
         database: database.into_iter().flat_map(|row| row.privileges).collect(),
         schemas: named(records::<Named<Schema>>(reading, "schemas", &queries::schemas()).await?),
         sequences: sequences(reading).await?,
@@ -148,6 +151,8 @@ fn relation(row: RelationRow, names: &HashMap<i64, String>) -> Relation {
         name: row.name,
         kind: row.kind,
         persistence: row.persistence,
+        storage_engine: None,
+        collation: None,
         partition: (!partition.is_empty()).then(|| partition.join(" ")),
         parents,
         is_partition: row.is_partition,

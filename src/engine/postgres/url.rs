@@ -5,19 +5,9 @@ use tokio_postgres::config::{Host, SslMode};
 
 use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;
+use crate::engine::url::UrlError;
 
-/// Why a URL names no endpoint. No message repeats the URL: it may hold a password.
-#[derive(Debug, thiserror::Error)]
-pub enum UrlError {
-    #[error("not a URL of the form postgresql://user@host:port/database")]
-    Malformed,
-    #[error("the URL names no {part}")]
-    Missing { part: &'static str },
-    #[error("the URL names several hosts, which is not supported yet")]
-    SeveralHosts,
-    #[error("{what} in a URL is not supported yet")]
-    Unsupported { what: &'static str },
-}
+const FORM: &str = "postgresql://user@host:port/database";
 
 /// Reads `postgresql://user:password@host:port/database`. The port is 5432 and the database the user's name where they are left out; a
 /// host that begins with `/` (percent-encoded) is a socket's folder.
@@ -25,10 +15,11 @@ pub enum UrlError {
 /// # Errors
 /// [`UrlError`] where it is malformed, incomplete, or asks for what the connection cannot do: TLS and `options`.
 pub fn endpoint(url: &str) -> Result<Endpoint, UrlError> {
+    let malformed = || UrlError::Malformed { form: FORM };
     if !url.starts_with("postgresql://") && !url.starts_with("postgres://") {
-        return Err(UrlError::Malformed);
+        return Err(malformed());
     }
-    let config: Config = url.parse().map_err(|_| UrlError::Malformed)?;
+    let config: Config = url.parse().map_err(|_| malformed())?;
     if config.get_ssl_mode() == SslMode::Require {
         return Err(UrlError::Unsupported { what: "sslmode=require" });
     }
@@ -39,7 +30,7 @@ pub fn endpoint(url: &str) -> Result<Endpoint, UrlError> {
         [] => return Err(UrlError::Missing { part: "host" }),
         [Host::Tcp(host)] => host.clone(),
         #[cfg(unix)]
-        [Host::Unix(folder)] => folder.to_str().ok_or(UrlError::Malformed)?.to_owned(),
+        [Host::Unix(folder)] => folder.to_str().ok_or_else(malformed)?.to_owned(),
         _ => return Err(UrlError::SeveralHosts),
     };
     let user = config.get_user().ok_or(UrlError::Missing { part: "user" })?.to_owned();
@@ -50,7 +41,7 @@ pub fn endpoint(url: &str) -> Result<Endpoint, UrlError> {
         port: config.get_ports().first().copied().unwrap_or(5432),
         database: config.get_dbname().unwrap_or(&user).to_owned(),
         user,
-        password: password.map_err(|_| UrlError::Malformed)?,
+        password: password.map_err(|_| malformed())?,
         application: config.get_application_name().unwrap_or("rehearsal").to_owned(),
     })
 }

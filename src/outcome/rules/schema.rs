@@ -244,10 +244,16 @@ fn privilege(change: &SchemaChange, all: &[SchemaChange]) -> Option<(Code, Strin
                 || change.table.as_deref().map(bare) == Some(*object)
         })
     };
-    let with_object =
-        [ObjectKind::Sequence, ObjectKind::View, ObjectKind::Function, ObjectKind::Schema, ObjectKind::Type]
-            .into_iter()
-            .any(removed);
+    let with_object = [
+        ObjectKind::Sequence,
+        ObjectKind::View,
+        ObjectKind::Function,
+        ObjectKind::Procedure,
+        ObjectKind::Schema,
+        ObjectKind::Type,
+    ]
+    .into_iter()
+    .any(removed);
     (!with_object).then(|| (Code::PrivilegeLost, change.object.clone()))
 }
 
