@@ -8,9 +8,10 @@ use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::observing::Observing;
+use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;
-use crate::engine::postgres::connect::DriverError;
-use crate::engine::postgres::waits::{BackEnd, Waiting, Waits, without_literals};
+use crate::engine::server::BoxError;
+use crate::engine::waits::{BackEnd, Waiting, Waits, without_literals};
 use crate::event::{Event, Owner, Session};
 
 /// Distance of two looks, at least.
@@ -39,7 +40,8 @@ impl Observer {
     /// When the system gives no thread or no timer.
     pub fn start(superuser: &Endpoint, observing: &Observing, cancel: &CancellationToken) -> std::io::Result<Observer> {
         let stop = cancel.child_token();
-        let watch = Watch { observing: observing.clone(), waits: HashMap::new(), numbered: 0 };
+        let engine = superuser.engine;
+        let watch = Watch { observing: observing.clone(), engine, waits: HashMap::new(), numbered: 0 };
         let (superuser, until) = (superuser.clone(), stop.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("observer".into()).spawn(move || {
@@ -59,7 +61,8 @@ impl Observer {
 
 struct Watch {
     observing: Observing,
-    /// By the waiter's process id.
+    engine: EngineKind,
+    /// By the waiter's number.
     waits: HashMap<i32, Wait>,
     numbered: u64,
 }
@@ -169,14 +172,13 @@ impl Watch {
             return Some(Session { pid, owner, sql: None });
         }
         let back_end = back_ends.iter().find(|back_end| back_end.pid == pid)?;
-        let owner = self.observing.owners.get(pid).unwrap_or_else(|| match back_end.kind.as_str() {
-            "client backend" | "parallel worker" => Owner::Other { application: back_end.application.clone() },
-            "autovacuum worker" => Owner::Server { what: "autovacuum".into() },
-            kind => Owner::Server { what: kind.to_owned() },
+        let owner = self.observing.owners.get(pid).unwrap_or_else(|| match &back_end.server {
+            None => Owner::Other { application: back_end.application.clone() },
+            Some(what) => Owner::Server { what: what.clone() },
         });
         let sql = match owner {
             Owner::Step { .. } => Some(back_end.sql.clone()),
-            Owner::Other { .. } => Some(without_literals(&back_end.sql)),
+            Owner::Other { .. } => Some(without_literals(self.engine, &back_end.sql)),
             Owner::Probe { .. } | Owner::Reader { .. } | Owner::Server { .. } => None,
         };
         Some(Session { pid, owner, sql })
@@ -196,7 +198,7 @@ fn pause(took: &VecDeque<Duration>, rest: u32) -> Duration {
     (cost * rest).clamp(EVERY, EVERY * 20)
 }
 
-async fn look(waits: &Waits) -> Result<(Vec<Waiting>, Vec<BackEnd>), DriverError> {
+async fn look(waits: &Waits) -> Result<(Vec<Waiting>, Vec<BackEnd>), BoxError> {
     let waiting = waits.look().await?;
     if waiting.is_empty() {
         return Ok((waiting, Vec::new()));

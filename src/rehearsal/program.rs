@@ -1,4 +1,4 @@
-//! Steps of a program: run beside the node, its output kept, its statements recovered from the server's log.
+//! Steps of a program: run beside the node, its output kept, its statements recovered from the server.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,14 +7,14 @@ use std::time::Duration;
 use super::command::{self, CommandEnded, CommandRequest, End};
 use super::run::Failure;
 use super::step::{Cut, Ended, Runner, Running, could_not};
-use crate::engine::postgres::blot;
-use crate::engine::postgres::recover::{self, Recording};
-use crate::engine::postgres::server_log::Recovered;
+use crate::engine::EngineKind;
+use crate::engine::recover::{self, Recording, Recovered};
+use crate::engine::said;
 use crate::event::{Event, StepError, with_causes};
 use crate::scenario::{Command, Invocation};
 
-/// For the server's log to reach the program's end.
-const LOG: Duration = Duration::from_secs(10);
+/// For the server to have kept everything up to the program's end.
+const RECOVER: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(runner: &Runner<'_>, running: &Running<'_>, command: &Command) -> Result<Ended, Cut> {
     let endpoint = runner.endpoint(running.step).await?;
@@ -26,11 +26,9 @@ pub(super) async fn run(runner: &Runner<'_>, running: &Running<'_>, command: &Co
     // A program of another role may have been given the node's own URL as well.
     let mut roles = vec![endpoint.user.clone(), superuser.user.clone()];
     roles.dedup();
-    let mut recordings = Vec::new();
-    for role in &roles {
-        let recording = recover::begin(&superuser, role, &move || clock.now_ms()).await;
-        recordings.push(recording.map_err(|error| Cut::Harness(Failure::harness(&error, None)))?);
-    }
+    let ours = |application: &str| application.starts_with("rehearsal");
+    let recording = recover::begin(&superuser, &roles, ours, &move || clock.now_ms()).await;
+    let mut recording = recording.map_err(|error| Cut::Harness(Failure::harness(error.as_ref(), None)))?;
     let request = CommandRequest {
         command: &command,
         endpoint: &endpoint,
@@ -39,15 +37,15 @@ pub(super) async fn run(runner: &Runner<'_>, running: &Running<'_>, command: &Co
         cancel: running.cancel,
     };
     let secrets = command::secrets_of(&request);
-    let ended = command::run(&request).await;
-    let recovered = recovered(runner, running, recordings).await;
+    let ended = recording.beside(command::run(&request)).await;
+    let recovered = recovered(runner, running, recording).await;
     let told = recovered.map(|recovered| tell_statements(runner, running, recovered, &secrets));
     match ended {
         Ok(CommandEnded { end: End::Cancelled, .. }) => Err(Cut::Cancelled),
         // Without its statements nobody can say what a program did.
         Ok(ended) => {
             told?;
-            let judged = judged(&ended, runner.show_values, &file);
+            let judged = judged(endpoint.engine, &ended, runner.show_values, &file);
             Ok(Ended { output: Some(file), ..judged })
         }
         Err(error) if error.is_the_machines() => Err(Cut::Harness(Failure::harness(&error, error.hint()))),
@@ -56,17 +54,17 @@ pub(super) async fn run(runner: &Runner<'_>, running: &Running<'_>, command: &Co
 }
 
 /// A program's own words may hold row values, so without leave they stay in its output alone.
-fn judged(ended: &CommandEnded, show_values: bool, output: &str) -> Ended {
+fn judged(engine: EngineKind, ended: &CommandEnded, show_values: bool, output: &str) -> Ended {
     let (what, exit) = match ended.end {
         End::Exited(0) => return Ended::default(),
         End::Exited(status) => (format!("exit status {status}"), Some(status)),
         End::Killed(signal) => (format!("killed by signal {signal}"), None),
         End::Cancelled => unreachable!("told apart by the caller"),
     };
-    let what = match (reason(&ended.tail), said_by_server(&ended.tail)) {
+    let what = match (reason(engine, &ended.tail), said_by_server(engine, &ended.tail)) {
         (Some(line), _) if show_values => format!("{what}: {line}"),
         (_, Some(line)) => {
-            let told = blot::passed_on(line).unwrap_or_else(|| "the server refused a statement".to_owned());
+            let told = said::passed_on(engine, line).unwrap_or_else(|| "the server refused a statement".to_owned());
             format!("{what}: {told}; its output is in {output}")
         }
         (Some(_), None) => format!("{what}; its output is in {output}"),
@@ -77,51 +75,27 @@ fn judged(ended: &CommandEnded, show_values: bool, output: &str) -> Ended {
 
 /// The line that says why: the last that calls itself an error, else the last with words in it. Below their errors, clients of the
 /// server write the place in the statement, and details that hold row values.
-fn reason(tail: &[String]) -> Option<&str> {
-    let is_error = |line: &&String| ["ERROR:", "FATAL:", "error:"].iter().any(|mark| line.contains(mark));
+fn reason(engine: EngineKind, tail: &[String]) -> Option<&str> {
+    let calls_itself_so = |line: &str| ["ERROR:", "FATAL:", "error:"].iter().any(|mark| line.contains(mark));
+    let is_error = |line: &&String| calls_itself_so(line) || said::is_the_servers(engine, line);
     let has_words = |line: &&String| line.chars().any(char::is_alphanumeric);
     let line = tail.iter().rev().find(is_error).or_else(|| tail.iter().rev().find(has_words))?;
     Some(line.trim())
 }
 
 /// The last error of the server that the program passed on. Of those in the server's own words, values can be told from the words.
-fn said_by_server(tail: &[String]) -> Option<&str> {
-    tail.iter()
-        .rev()
-        .find(|line| ["ERROR:  ", "FATAL:  "].iter().any(|mark| line.contains(mark)))
-        .map(|line| line.trim())
+fn said_by_server(engine: EngineKind, tail: &[String]) -> Option<&str> {
+    tail.iter().rev().find(|line| said::is_the_servers(engine, line)).map(|line| line.trim())
 }
 
-/// What the program ran, in the order in which it ended, whichever role ran it.
-async fn recovered(runner: &Runner<'_>, running: &Running<'_>, recordings: Vec<Recording>) -> Result<Recovered, Cut> {
-    let ours = |application: &str| application.starts_with("rehearsal");
-    let mut all = Recovered::default();
-    let mut failed = None;
-    // Each of them puts a role's settings back, whatever became of the others.
-    for recording in recordings {
-        match recording.finish(&ours, runner.show_values, LOG).await {
-            Ok(recovered) => {
-                all.statements.extend(recovered.statements);
-                all.left_out += recovered.left_out;
-            }
-            Err(error) => {
-                let name = &running.step.name;
-                failed = Some(Failure::Harness {
-                    what: format!("the statements of step \"{name}\" could not be recovered: {}", with_causes(&error)),
-                    hint: None,
-                    log: Vec::new(),
-                });
-            }
-        }
-    }
-    if let Some(failure) = failed {
-        return Err(Cut::Harness(failure));
-    }
-    all.statements.sort_by(|a, b| (a.started_ms + a.elapsed_ms).total_cmp(&(b.started_ms + b.elapsed_ms)));
-    for (index, statement) in all.statements.iter_mut().enumerate() {
-        statement.index = index;
-    }
-    Ok(all)
+/// What the program ran, whichever role ran it.
+async fn recovered(runner: &Runner<'_>, running: &Running<'_>, recording: Recording) -> Result<Recovered, Cut> {
+    recording.finish(runner.show_values, RECOVER).await.map_err(|error| {
+        let name = &running.step.name;
+        let error = with_causes(error.as_ref());
+        let what = format!("the statements of step \"{name}\" could not be recovered: {error}");
+        Cut::Harness(Failure::Harness { what, hint: None, log: Vec::new() })
+    })
 }
 
 /// What the program ran counts even where the program itself failed.
@@ -173,12 +147,13 @@ mod tests {
 
     #[test]
     fn what_a_program_says_holds_no_values() {
-        let check = |line: &str, expected: &str| {
+        let check_on = |engine, line: &str, expected: &str| {
             let ended = CommandEnded { end: End::Exited(3), elapsed: Duration::ZERO, tail: vec![line.to_owned()] };
-            let told = |show_values| judged(&ended, show_values, "step-1.log").error.expect("it failed").what;
+            let told = |show_values| judged(engine, &ended, show_values, "step-1.log").error.expect("it failed").what;
             assert_eq!(told(false), expected);
             assert_eq!(told(true), format!("exit status 3: {line}"));
         };
+        let check = |line: &str, expected: &str| check_on(EngineKind::Postgres, line, expected);
         check(
             "psql:a.sql:1: ERROR:  customer Ann (ann@example.org) has open orders",
             "exit status 3: the server refused a statement; its output is in step-1.log",
@@ -188,13 +163,23 @@ mod tests {
             "exit status 3: psql:a.sql:1: ERROR:  relation \"t\" does not exist; its output is in step-1.log",
         );
         check("row 42", "exit status 3; its output is in step-1.log");
+        check_on(
+            EngineKind::Mariadb,
+            "ERROR 1644 (45000) at line 1: customer Ann has open orders",
+            "exit status 3: the server refused a statement; its output is in step-1.log",
+        );
+        check_on(
+            EngineKind::Mysql,
+            "ERROR 1062 (23000) at line 1: Duplicate entry 'Ann' for key 't.mail'",
+            "exit status 3: ERROR 1062 (23000) at line 1: Duplicate entry '…' for key 't.mail'; its output is in step-1.log",
+        );
     }
 
     #[test]
     fn the_reason_is_the_line_that_says_so() {
         let check = |tail: &[&str], expected: Option<&str>| {
             let tail: Vec<String> = tail.iter().map(|line| (*line).to_owned()).collect();
-            assert_eq!(reason(&tail), expected, "{tail:?}");
+            assert_eq!(reason(EngineKind::Postgres, &tail), expected, "{tail:?}");
         };
         let error = "ERROR:  column \"nope\" does not exist";
         check(&["fine so far", error, "LINE 1: SELECT nope", "               ^"], Some(error));

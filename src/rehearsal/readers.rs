@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::observing::Observing;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::postgres::probing::TableName;
-use crate::engine::postgres::reader::ReaderSession;
+use crate::engine::reader::ReaderSession;
 use crate::event::{Event, Owner};
 
 /// Between two transactions, at least: statements that retry must be able to get in between.
@@ -136,7 +136,7 @@ impl Reader {
         if self.session.as_ref().is_none_or(ReaderSession::is_closed) {
             self.forget();
             let session = ReaderSession::open(&self.app, LOCK_TIMEOUT).await.map_err(|error| error.message)?;
-            self.observing.owners.set(session.pid(), Owner::Reader { table: self.table.name.clone() });
+            self.observing.owners.set(session.id(), Owner::Reader { table: self.table.name.clone() });
             self.session = Some(session);
         }
         let session = self.session.as_mut().expect("it was opened just now");
@@ -158,7 +158,7 @@ impl Reader {
 
     fn forget(&mut self) {
         if let Some(session) = self.session.take() {
-            self.observing.owners.remove(session.pid());
+            self.observing.owners.remove(session.id());
         }
     }
 }

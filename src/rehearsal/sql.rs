@@ -8,6 +8,7 @@ use super::run::Failure;
 use super::step::{Cut, Ended, Runner, Running, could_not};
 use crate::engine::release::{ReleaseSession, RunOptions, Script, ScriptError, Watch};
 use crate::engine::script::Source;
+use crate::engine::statistics::{self, Gathering};
 use crate::event::{Event, Owner, Place, Statement, StepError, StepRole};
 
 const CONNECT: Duration = Duration::from_secs(10);
@@ -20,14 +21,45 @@ pub(super) async fn run(runner: &Runner<'_>, running: &Running<'_>, source: Sour
         Err(problem) => return Ok(could_not(&problem)),
     };
     let mut session = connect(runner, running).await?;
-    let options = RunOptions {
+    let mut watch = runner.watch(running);
+    let result = session.run(&mut script, &options(runner, running), &mut watch, running.cancel).await;
+    close(runner, running, session, result).await
+}
+
+/// Gathers statistics for the planner, as the step's role.
+pub(super) async fn analyze(
+    runner: &Runner<'_>,
+    running: &Running<'_>,
+    tables: &[String],
+    stages: bool,
+) -> Result<Ended, Cut> {
+    let gathering = statistics::gathering(&runner.node(running.step).endpoint(), tables, stages).await;
+    let statements = match gathering.map_err(|error| Cut::Harness(Failure::harness(error.as_ref(), None)))? {
+        Gathering::Script(text) => return run(runner, running, runner.text(running.step, text)).await,
+        Gathering::Statements(statements) => statements,
+    };
+    let place = Place { file: runner.file_name(), line: running.step.line };
+    let (options, mut watch) = (options(runner, running), runner.watch(running));
+    let mut session = connect(runner, running).await?;
+    let result = statistics::gather(&mut session, &statements, &options, &place, &mut watch, running.cancel).await;
+    close(runner, running, session, result).await
+}
+
+fn options(runner: &Runner<'_>, running: &Running<'_>) -> RunOptions {
+    RunOptions {
         origin: runner.events.clock.origin(),
         retry: running.step.retry,
         timeout: None,
         show_values: runner.show_values,
-    };
-    let mut watch = runner.watch(running);
-    let result = session.run(&mut script, &options, &mut watch, running.cancel).await;
+    }
+}
+
+async fn close(
+    runner: &Runner<'_>,
+    running: &Running<'_>,
+    session: ReleaseSession,
+    result: Result<(), ScriptError>,
+) -> Result<Ended, Cut> {
     if let Some(watching) = runner.watching.filter(|_| runner.node(running.step).replicates().is_none()) {
         watching.owners.remove(session.id());
     }

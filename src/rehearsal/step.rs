@@ -183,10 +183,7 @@ impl Runner<'_> {
             Action::Sql { text } => sql::run(self, running, self.text(running.step, self.substitute(text))).await,
             Action::File { path } => sql::run(self, running, Source::File(path.clone())).await,
             Action::Command(command) => program::run(self, running, command).await,
-            Action::Analyze { tables, stages } => {
-                let text = crate::engine::postgres::statistics::script(tables, *stages);
-                sql::run(self, running, self.text(running.step, text)).await
-            }
+            Action::Analyze { tables, stages } => sql::analyze(self, running, tables, *stages).await,
             Action::Restart => self.restart(running).await,
             Action::WaitFor { time } => tokio::select! {
                 () = tokio::time::sleep(*time) => Ok(Ended::default()),
@@ -327,9 +324,14 @@ impl Runner<'_> {
     }
 
     /// A script that stands in the scenario file itself.
-    fn text(&self, step: &Step, text: String) -> Source {
+    pub(super) fn text(&self, step: &Step, text: String) -> Source {
+        Source::Text { text, file: self.file_name(), line: step.line }
+    }
+
+    /// The scenario's.
+    pub(super) fn file_name(&self) -> String {
         let name = self.scenario.file.file_name().unwrap_or(self.scenario.file.as_os_str());
-        Source::Text { text, file: name.to_string_lossy().into_owned(), line: step.line }
+        name.to_string_lossy().into_owned()
     }
 
     pub(super) fn watch(&self, running: &Running<'_>) -> StepWatch<'_> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rehearsal::engine::EngineKind;
 use rehearsal::engine::endpoint::Endpoint;
 use rehearsal::engine::postgres::connect::connect;
-use rehearsal::engine::postgres::recover;
+use rehearsal::engine::recover;
 use rehearsal::rehearsal::clock::Clock;
 use rehearsal::rehearsal::command::{CommandEnded, CommandError, CommandRequest, End, run};
 use rehearsal::scenario::{Command, Invocation};
@@ -234,7 +234,8 @@ async fn a_programs_statements_are_recovered_from_the_log() {
         .await
         .unwrap();
     let clock = Clock::start();
-    let recording = recover::begin(&superuser, &role, &|| clock.now_ms()).await.unwrap();
+    let ours = |application: &str| application.starts_with("rehearsal");
+    let recording = recover::begin(&superuser, std::slice::from_ref(&role), ours, &|| clock.now_ms()).await.unwrap();
     let migrator = superuser.as_user(&role, "unused").named("");
     let folder = tempfile::tempdir().unwrap();
     let psql = programs().unwrap().join("psql");
@@ -247,11 +248,10 @@ async fn a_programs_statements_are_recovered_from_the_log() {
     let ended_ms = clock.now_ms();
     assert_eq!(found.result.unwrap().end, End::Exited(1), "{}", found.output);
     // A session of our own as that role, which is not the program's.
-    let ours = connect(&migrator.named("rehearsal probe"), Duration::from_secs(10)).await.unwrap();
-    ours.client.batch_execute("SELECT 'not the program'").await.unwrap();
+    let probe = connect(&migrator.named("rehearsal probe"), Duration::from_secs(10)).await.unwrap();
+    probe.client.batch_execute("SELECT 'not the program'").await.unwrap();
 
-    let ours = |application: &str| application.starts_with("rehearsal");
-    let recovered = recording.finish(&ours, false, Duration::from_secs(20)).await.unwrap();
+    let recovered = recording.finish(false, Duration::from_secs(20)).await.unwrap();
     let told: Vec<_> = recovered.statements.iter().map(|s| (s.command.as_str(), s.sql.as_str())).collect();
     let expected = [
         ("CREATE TABLE", "CREATE TABLE t (a int)"),

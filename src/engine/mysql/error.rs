@@ -1,6 +1,12 @@
 //! The servers' errors, as they may be kept and shown: without row values and literals (chapter "Server Error Message Reference" of the
 //! manuals).
 
+use super::connect::DriverError;
+use crate::event::{SqlError, with_causes};
+
+/// The code that an error of the connection is given, as on the other engines.
+pub const CONNECTION_LOST: &str = "08006";
+
 /// Errors whose message names objects, settings and positions, never a row's values.
 const OF_NAMES: [u16; 63] = [
     1005, 1006, 1007, 1008, 1010, 1011, 1016, 1017, 1025, 1044, 1045, 1046, 1049, 1050, 1051, 1054, 1060, 1061, 1068,
@@ -41,6 +47,26 @@ pub fn shown(number: u16, state: &str, message: &str) -> String {
         }
         _ => format!("{}{LEFT_OUT}", &message[..start]),
     }
+}
+
+/// Characters that the performance schema keeps of a message.
+const KEPT: usize = 128;
+
+/// A message as far as it is sure what stands where: of one that was cut, the part before its first quote.
+pub fn cut(message: &str) -> String {
+    match message.find(['\'', '"']) {
+        Some(quote) if message.chars().count() >= KEPT => format!("{}{LEFT_OUT}", &message[..quote]),
+        _ => message.to_owned(),
+    }
+}
+
+/// A driver's error as an event holds it, without values: the server's own number, or what befell the connection.
+pub fn sql_error_of(error: &DriverError) -> SqlError {
+    let (code, message) = match error {
+        DriverError::Server(said) => (said.code.to_string(), shown(said.code, &said.state, &said.message)),
+        other => (CONNECTION_LOST.to_owned(), with_causes(other)),
+    };
+    SqlError { code, message, table: None, column: None, constraint: None, position: None }
 }
 
 #[cfg(test)]

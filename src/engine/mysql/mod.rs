@@ -3,20 +3,29 @@
 //!
 //! [`EngineKind`]: crate::engine::EngineKind
 
+pub mod blot;
 pub mod catalog;
 pub mod client;
+pub mod client_environment;
 pub mod connect;
 pub mod content;
 pub mod error;
+mod locks;
 pub mod log;
 pub mod measure;
 pub mod names;
+pub mod reader;
 pub mod reading;
+pub mod recover;
 pub mod replication;
 pub mod restore;
 pub mod run;
+pub mod said;
 pub mod server;
 mod server_log;
 pub mod session;
+pub mod statistics;
+pub mod tokens;
 pub mod url;
+pub mod waits;
 mod watch;

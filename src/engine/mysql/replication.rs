@@ -169,7 +169,8 @@ impl Status {
 }
 
 async fn open(endpoint: &Endpoint) -> Result<Conn, DriverError> {
-    opened(endpoint, &format!("SET SESSION {}, {SESSION}", own_settings(endpoint.engine)), CONNECT).await
+    let settings = format!("SET SESSION {}, {SESSION}", own_settings(endpoint.engine));
+    opened(&endpoint.named("rehearsal heartbeat"), &settings, CONNECT).await
 }
 
 /// The transactions that the server has in its log: as one set (MySQL), or as the last of each domain (MariaDB).

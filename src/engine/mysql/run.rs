@@ -122,7 +122,7 @@ impl Runner<'_> {
     }
 
     async fn statement(&mut self, statement: &ScriptStatement) -> Result<(), ScriptError> {
-        let words = words(&statement.text);
+        let words = words(&statement.text, self.session.superuser.engine);
         let kind = kind(&words);
         self.watch.started(self.index, &statement.text, &statement.place);
         let mut attempts = 1;
@@ -245,7 +245,8 @@ impl Runner<'_> {
         let block = std::mem::take(&mut self.block);
         let mut stopped = None;
         for (statement, kind) in &block {
-            let outcome = self.execute(statement, &words(&statement.text), *kind).await?;
+            let outcome =
+                self.execute(statement, &words(&statement.text, self.session.superuser.engine), *kind).await?;
             if outcome.error.is_some() {
                 stopped = outcome.error;
                 break;

@@ -46,6 +46,19 @@ const INSTRUMENTS: &[(&str, &str)] = &[
 /// Where the project's own images have the files of a fresh server, a folder each engine and version.
 const TEMPLATES: &str = "/var/lib/rehearsal";
 
+/// What `waits` and `recover` read (chapter "Performance Schema Startup Configuration" of the manuals): who holds and awaits metadata
+/// locks and since when, and statements whole enough to be known again. What a routine runs inside is not counted one by one.
+const OBSERVED: &[(&str, &str)] = &[
+    ("performance-schema", "ON"),
+    ("performance-schema-instrument", "wait/lock/metadata/sql/mdl=ON"),
+    ("performance-schema-instrument", "stage/sql/Waiting for %=ON"),
+    ("performance-schema-instrument", "statement/sp/%=OFF"),
+    ("performance-schema-consumer-events-statements-current", "ON"),
+    ("performance-schema-consumer-events-stages-current", "ON"),
+    ("performance-schema-max-sql-text-length", "4096"),
+    ("performance-schema-events-statements-history-long-size", "5000"),
+];
+
 /// MySQL makes its system tables with the whole server.
 const INIT_DEADLINE: Duration = Duration::from_secs(300);
 /// Of a few statements that touch catalogs only.
@@ -271,12 +284,12 @@ impl Server {
         // A scenario may have it otherwise.
         let usual: &[(&str, &str)] = match self.engine {
             EngineKind::Mysql => &[],
-            _ => &[("performance-schema", "ON"), ("log-slave-updates", "ON")],
+            _ => &[("log-slave-updates", "ON")],
         };
         let common = [("skip-name-resolve", "ON"), ("lc-messages", "en_US")];
         let given: BTreeMap<String, &str> =
             self.wanted.settings.iter().map(|(name, value)| (option(name), value.as_str())).collect();
-        let usual = usual.iter().chain(&common).filter(|(name, _)| !given.contains_key(*name));
+        let usual = usual.iter().chain(&common).chain(OBSERVED).filter(|(name, _)| !given.contains_key(*name));
         let mut arguments = vec!["--no-defaults".to_owned()];
         arguments.extend(usual.map(|(name, value)| format!("--{name}={value}")));
         arguments.extend(given.iter().map(|(name, value)| format!("--{name}={value}")));

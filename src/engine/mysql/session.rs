@@ -8,7 +8,7 @@ use mysql_async::{Conn, Row, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::connect::{DriverError, opened, with};
-use super::error::shown;
+use super::error::{CONNECTION_LOST, shown};
 use super::measure::Lineage;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::release::SessionError;
@@ -21,8 +21,6 @@ const KILL_DEADLINE: Duration = Duration::from_secs(10);
 /// For a statement to end that was killed: a copied table is taken away again.
 const END_DEADLINE: Duration = Duration::from_secs(60);
 const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
-/// The code that an error of the connection is given, as on the other engines.
-const CONNECTION_LOST: &str = "08006";
 
 /// A step has its own.
 pub struct ReleaseSession {

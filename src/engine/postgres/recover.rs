@@ -11,8 +11,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::connect::{Connection, connect};
 use super::names::quote;
-use super::server_log::{self, LogError, Recovered, Sought};
+use super::server_log::{self, LogError, Sought};
 use crate::engine::endpoint::Endpoint;
+use crate::engine::recover::Recovered;
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
 const CHUNK_BYTES: i64 = 1 << 20;
@@ -114,6 +115,14 @@ impl Recording {
         let (begin, end) = (self.marked("begin"), self.marked("end"));
         let sought = Sought { role: &self.role, ours, begin: &begin, end: &end, begin_ms: self.begin_ms, show_values };
         Ok(server_log::statements(std::io::BufReader::new(log), &sought)?)
+    }
+
+    /// Puts the role's settings back, and asks for nothing.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn put_back_alone(self) -> Result<(), RecoverError> {
+        self.put_back(&open(&self.superuser).await?).await
     }
 
     fn marked(&self, which: &str) -> String {

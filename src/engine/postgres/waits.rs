@@ -7,6 +7,7 @@ use tokio_postgres::{Error, Statement};
 
 use super::connect::{Connection, config};
 use crate::engine::endpoint::Endpoint;
+use crate::engine::waits::{BackEnd, Waiting};
 
 /// `pg_locks.waitstart` came with this version.
 const WAITSTART: i32 = 140_000;
@@ -17,32 +18,6 @@ pub struct Waits {
     any: Statement,
     waiting: Statement,
     back_ends: Statement,
-}
-
-/// A back end that waits for a lock; it waits for one at a time.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Waiting {
-    pub pid: i32,
-    /// What it waits for, as far as two waits can be told apart.
-    pub target: String,
-    /// The engine's name without "Lock".
-    pub mode: String,
-    /// "orders" in schema public, else with its schema; none for what is no relation, or not visible yet.
-    pub relation: Option<String>,
-    /// How long so far, where the server says.
-    pub waited: Option<Duration>,
-    /// Directly in its way, whether they hold the lock or queue before it. 0 is a prepared transaction.
-    pub blockers: Vec<i32>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BackEnd {
-    pub pid: i32,
-    pub application: String,
-    /// "client backend", "autovacuum worker".
-    pub kind: String,
-    /// Its current or last statement, as long as the server keeps it.
-    pub sql: String,
 }
 
 impl Waits {
@@ -102,12 +77,21 @@ impl Waits {
         let rows = self.connection.client.query(&self.back_ends, &[&pids]).await?;
         Ok(rows
             .iter()
-            .map(|row| BackEnd { pid: row.get(0), application: row.get(1), kind: row.get(2), sql: row.get(3) })
+            .map(|row| BackEnd { pid: row.get(0), application: row.get(1), server: own(row.get(2)), sql: row.get(3) })
             .collect())
     }
 
     pub fn is_closed(&self) -> bool {
         self.connection.client.is_closed()
+    }
+}
+
+/// What a back end of that type is of the server's own.
+fn own(kind: &str) -> Option<String> {
+    match kind {
+        "client backend" | "parallel worker" => None,
+        "autovacuum worker" => Some("autovacuum".to_owned()),
+        kind => Some(kind.to_owned()),
     }
 }
 

@@ -14,8 +14,8 @@ use rustix::process::Signal;
 use tokio::net::unix::pipe;
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::client_environment;
 use crate::engine::endpoint::Endpoint;
-use crate::engine::postgres::client_programs;
 use crate::scenario::{self, Invocation};
 use output::Kept;
 use process::Running;
@@ -39,6 +39,10 @@ pub enum CommandError {
     NoProgram { program: String },
     #[error("could not run {program}")]
     NotRun { program: String, source: io::Error },
+    #[error("{} would send the program to another server than the rehearsal's", .0.display())]
+    SentElsewhere(PathBuf),
+    #[error("could not make what the program finds the server by")]
+    NoEnvironment(#[source] io::Error),
     #[error("could not keep the program's output in {}", path.display())]
     NotKept { path: PathBuf, source: io::Error },
 }
@@ -47,7 +51,7 @@ impl CommandError {
     /// Whether this machine is why, and not what the plan asks for.
     pub fn is_the_machines(&self) -> bool {
         match self {
-            CommandError::NotKept { .. } => true,
+            CommandError::NotKept { .. } | CommandError::SentElsewhere(_) | CommandError::NoEnvironment(_) => true,
             // No room for another process or file. What is no program, or may not be run, is the plan's own choice.
             CommandError::NotRun { source, .. } => {
                 let scarce = [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
@@ -66,7 +70,8 @@ impl CommandError {
             CommandError::NotKept { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Some("free some space, or use --out for a folder on another disk".to_owned())
             }
-            CommandError::NotRun { .. } | CommandError::NotKept { .. } => None,
+            CommandError::SentElsewhere(_) => Some("give the step another home: env = { HOME = \"…\" }".to_owned()),
+            CommandError::NotRun { .. } | CommandError::NotKept { .. } | CommandError::NoEnvironment(_) => None,
         }
     }
 }
@@ -106,7 +111,10 @@ pub struct CommandEnded {
 /// # Errors
 /// Where it could not be started, or its output not be kept. How it ended is no error of this function.
 pub async fn run(request: &CommandRequest<'_>) -> Result<CommandEnded, CommandError> {
-    let environment = environment(request)?;
+    let of_step = of_step(request)?;
+    // Private, for a password may be in it.
+    let folder = tempfile::tempdir().map_err(CommandError::NoEnvironment)?;
+    let environment = environment(request, &of_step, folder.path())?;
     let mut command = command(request.command)?;
     let program = command.get_program().to_string_lossy().into_owned();
     let not_run = |source: io::Error| match source.kind() {
@@ -116,7 +124,7 @@ pub async fn run(request: &CommandRequest<'_>) -> Result<CommandEnded, CommandEr
     let (reader, writer) = io::pipe().map_err(not_run)?;
     command.env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
     command.stdout(writer.try_clone().map_err(not_run)?).stderr(writer);
-    let kept = Kept::create(request.output, secrets(request, &environment));
+    let kept = Kept::create(request.output, secrets(request, &of_step));
     let mut kept = kept.await.map_err(|source| not_kept(request, source))?;
     let from = pipe::Receiver::from_owned_fd(reader.into()).map_err(not_run)?;
 
@@ -204,39 +212,52 @@ fn command(command: &scenario::Command) -> Result<Command, CommandError> {
 }
 
 /// The whole environment: an allow-list, the node, and what the step names.
-fn environment(request: &CommandRequest<'_>) -> Result<Vec<(String, String)>, CommandError> {
+fn environment(
+    request: &CommandRequest<'_>,
+    of_step: &[(String, String)],
+    folder: &Path,
+) -> Result<Vec<(String, String)>, CommandError> {
     // What is not text is nobody's to pass on: none of these may be anything else.
     let inherited = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, _)| ALLOWED.contains(&name.as_str()) || name.starts_with("LC_"));
-    let node = client_programs::environment(request.endpoint).into_iter().map(|(name, value)| (name.to_owned(), value));
-    let mut environment: Vec<(String, String)> = inherited.chain(node).collect();
-    for (name, value) in &request.command.env {
+    let node = client_environment::environment(request.endpoint, folder).map_err(CommandError::NoEnvironment)?;
+    let node = node.into_iter().map(|(name, value)| (name.to_owned(), value));
+    let environment: Vec<(String, String)> = inherited.chain(node).chain(of_step.iter().cloned()).collect();
+    let home = environment.iter().rev().find(|(name, _)| name == "HOME");
+    match home.and_then(|(_, home)| client_environment::goes_before(request.endpoint.engine, Path::new(home))) {
+        Some(file) => Err(CommandError::SentElsewhere(file)),
+        None => Ok(environment),
+    }
+}
+
+/// What the step names, with values of this program's environment.
+fn of_step(request: &CommandRequest<'_>) -> Result<Vec<(String, String)>, CommandError> {
+    let named = request.command.env.iter().map(|(name, value)| {
         let value = match value.strip_prefix("env:") {
             None => value.clone(),
             Some(variable) => std::env::var(variable)
                 .map_err(|_| CommandError::NoVariable { name: name.clone(), variable: variable.to_owned() })?,
         };
-        environment.push((name.clone(), value));
-    }
-    Ok(environment)
+        Ok((name.clone(), value))
+    });
+    named.collect()
 }
 
 /// What of a program's environment is nobody's to read; nothing where it could not be run.
 pub fn secrets_of(request: &CommandRequest<'_>) -> Vec<String> {
-    environment(request).map(|environment| secrets(request, &environment)).unwrap_or_default()
+    of_step(request).map(|of_step| secrets(request, &of_step)).unwrap_or_default()
 }
 
 /// What must not be read in its output: the node's passwords as they are and as they stand in a URL, and what came from this program's
 /// environment.
-fn secrets(request: &CommandRequest<'_>, environment: &[(String, String)]) -> Vec<String> {
+fn secrets(request: &CommandRequest<'_>, of_step: &[(String, String)]) -> Vec<String> {
     let of_node = [request.endpoint.password.as_str(), request.password];
     let passwords = of_node
         .into_iter()
         .flat_map(|password| [password.to_owned(), utf8_percent_encode(password, NON_ALPHANUMERIC).to_string()]);
-    let named = environment
-        .iter()
-        .filter(|(name, _)| request.command.env.get(name).is_some_and(|value| value.starts_with("env:")));
+    let named =
+        of_step.iter().filter(|(name, _)| request.command.env.get(name).is_some_and(|value| value.starts_with("env:")));
     // Output comes line by line, and so must what is looked for in it.
     let lines =
         named.flat_map(|(_, value)| value.lines().map(str::trim_end).chain([value.as_str()]).map(str::to_owned));

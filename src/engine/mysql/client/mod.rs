@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use command::{Command, named};
+pub(in crate::engine::mysql) use scanner::is_for_server;
 use scanner::{Scanner, Stop};
 
 use super::measure::{Kind, kind};
@@ -90,7 +91,7 @@ impl Script {
                 Ok(None) => return checked,
                 Ok(Some(statement)) => {
                     checked.statements += 1;
-                    let words = words::words(&statement.text);
+                    let words = words::words(&statement.text, script.engine);
                     match kind(&words) {
                         Kind::Routine => checked.identifiers = None,
                         _ => checked.identifiers.iter_mut().for_each(|known| known.extend(words.names.iter().cloned())),

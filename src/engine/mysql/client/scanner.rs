@@ -198,7 +198,7 @@ impl Scanner {
 
 /// Whether a comment that goes on with this text is read by the server: `/*! … */` on both, MariaDB's own `/*M! … */`, and on MySQL the
 /// hints in `/*+ … */`.
-fn is_for_server(rest: &str, engine: EngineKind) -> bool {
+pub(in crate::engine::mysql) fn is_for_server(rest: &str, engine: EngineKind) -> bool {
     rest.starts_with('!') || rest.starts_with(if engine == EngineKind::Mysql { "+" } else { "M!" })
 }
 

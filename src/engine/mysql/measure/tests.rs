@@ -1,4 +1,5 @@
 use super::*;
+use crate::engine::EngineKind;
 use crate::engine::mysql::client::words::words;
 
 fn table(rows: u64, id: u64, indexes: &[(&str, u64)]) -> Table {
@@ -26,7 +27,7 @@ impl Shop {
     }
 
     fn run(&mut self, sql: &str, rows: u64, change: impl FnOnce(&mut Seen)) -> Effects {
-        let words = words(sql);
+        let words = words(sql, EngineKind::Mysql);
         let kind = kind(&words);
         let with_tables = matches!(kind, Kind::Definition | Kind::Routine);
         self.seen.tables = with_tables.then(|| self.tracker.tables.clone());
@@ -47,7 +48,7 @@ fn modes(effects: &Effects) -> Vec<(&str, &str, bool)> {
 
 #[test]
 fn kinds_are_known_by_their_first_words() {
-    let check = |sql: &str, expected| assert_eq!(kind(&words(sql)), expected, "{sql}");
+    let check = |sql: &str, expected| assert_eq!(kind(&words(sql, EngineKind::Mysql)), expected, "{sql}");
     check("/* c */ alter table t add c int", Kind::Definition);
     check("SET STATEMENT lock_wait_timeout=1 FOR ALTER TABLE t FORCE", Kind::Definition);
     check("SET a = 1", Kind::Session);

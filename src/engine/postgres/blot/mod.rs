@@ -3,9 +3,8 @@
 use squawk_lexer::{LiteralKind, Token, TokenKind};
 
 use super::error::{RAISED, ServerMessage};
-
-/// What stands in a value's place.
-pub const BLOT: &str = "…";
+pub use crate::engine::said::BLOT;
+use crate::engine::said::fitted;
 
 /// A statement without the values in it. Strings go everywhere, numbers only where rows are read or changed: `numeric(12,2)` says
 /// something about a table. In the body of a function or DO block the same is done inside.
@@ -114,36 +113,6 @@ pub fn passed_on(line: &str) -> Option<String> {
 fn is_psql_place(text: &str) -> bool {
     let place = text.strip_prefix("psql:").and_then(|rest| rest.strip_suffix(": "));
     place.and_then(|place| place.rsplit_once(':')).is_some_and(|(_, line)| line.parse::<u64>().is_ok())
-}
-
-/// Longest name that the server knows, in bytes.
-const NAME: usize = 63;
-
-/// The text where it has this form: names (`{n}`, and `{w}` for those without quotes) as they are, values (`{v}`) left out.
-fn fitted(form: &str, text: &str) -> Option<String> {
-    let mut pieces = form.split('{');
-    let start = pieces.next()?;
-    let mut rest = text.strip_prefix(start)?;
-    let mut shown = start.to_owned();
-    let mut pieces = pieces.peekable();
-    while let Some(piece) = pieces.next() {
-        let (kind, after) = piece.split_once('}')?;
-        // The last one takes all that is left: a value may hold quotes itself.
-        let end = if pieces.peek().is_none() { rest.strip_suffix(after)?.len() } else { rest.find(after)? };
-        let part = &rest[..end];
-        let allowed = match kind {
-            "n" => part.len() <= NAME && !part.contains('"'),
-            "w" => part.len() <= 2 * NAME && part.chars().all(|c| c.is_alphanumeric() || "_.$(), []".contains(c)),
-            _ => true,
-        };
-        if part.is_empty() || !allowed {
-            return None;
-        }
-        shown.push_str(if kind == "v" { BLOT } else { part });
-        shown.push_str(after);
-        rest = &rest[end + after.len()..];
-    }
-    rest.is_empty().then_some(shown)
 }
 
 /// What the server says most often of a release's statements, in its own words.

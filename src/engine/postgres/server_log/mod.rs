@@ -12,13 +12,8 @@ use jiff::civil::DateTime;
 use super::blot;
 use super::describe::{self, Kind};
 use super::script_stream::words;
+use crate::engine::recover::{MAX_SQL, MAX_STATEMENTS, Recovered};
 use crate::event::{SqlError, Statement, Work};
-
-/// Statements kept of one program: a loop over a million rows is told by its first ones.
-pub const MAX_STATEMENTS: usize = 2_000;
-
-/// Characters kept of one statement.
-const MAX_SQL: usize = 16 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -88,16 +83,6 @@ pub struct Sought<'a> {
     pub begin_ms: f64,
     /// Literals stay in the statements.
     pub show_values: bool,
-}
-
-/// What was found.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Recovered {
-    /// In the order in which they ended, each marked as recovered. What a statement that failed took is not in the log: its
-    /// `elapsed_ms` is 0 and it starts when it failed.
-    pub statements: Vec<Statement>,
-    /// Beyond [`MAX_STATEMENTS`].
-    pub left_out: u64,
 }
 
 /// Reads the statements off a log. Of the extended protocol's three entries, parse and bind count to the time of their execute.
