@@ -104,6 +104,14 @@ codes! {
         "a replica was behind for longer than the limit allows",
         "its readers see the past, and a failover would lose what it has not got",
         "write less at once: smaller batches, with pauses in which the replica catches up";
+    SchemaDrift, "schema-drift", Error,
+        "nodes that should be alike have different schemas",
+        "a statement works on one and fails on the other, and rows that replicate between them stop or land in the wrong columns",
+        "run what is missing on the node that lacks it before anything is written that rests on it";
+    RowsDiffer, "rows-differ", Error,
+        "nodes that should be alike hold different rows",
+        "readers see one state or another by the node that answers, and replication stops at the first row that it does not find",
+        "find who wrote on one node alone, and bring the rows in line before the nodes change places";
     DefaultLost, "default-lost", Error,
         "a column lost its default",
         "inserts that leave the column out store NULL or fail",

@@ -104,6 +104,7 @@ fn nodes(up: &Up) -> String {
     let cells = |node: &UpNode| {
         let role = match &node.role {
             Role::Writer => "writer".to_owned(),
+            Role::Peer { of } => format!("peer of {of}"),
             Role::Replica { of } => format!("replica of {of}"),
         };
         let version = node.version.split(' ').next().unwrap_or_default().to_owned();

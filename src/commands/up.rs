@@ -15,7 +15,7 @@ use crate::rehearsal::clock::Clock;
 use crate::rehearsal::dispatcher::Dispatched;
 use crate::rehearsal::run::Rehearsal;
 use crate::rehearsal::{dispatcher, run};
-use crate::scenario::Scenario;
+use crate::scenario::{Node, Scenario, Topology};
 use crate::settings::UpSettings;
 use crate::topology::Released;
 
@@ -58,7 +58,13 @@ pub struct UpNode {
 #[serde(tag = "role", rename_all = "lowercase")]
 pub enum Role {
     Writer,
-    Replica { of: String },
+    /// The other of the writer's pair.
+    Peer {
+        of: String,
+    },
+    Replica {
+        of: String,
+    },
 }
 
 /// Brings the scenario's nodes up, restores the snapshot, runs the setup, and leaves them running.
@@ -135,10 +141,7 @@ fn described(node: LeasedNode, scenario: &Scenario, records: &[Recorded]) -> UpN
         _ => None,
     });
     UpNode {
-        role: match upstream.and_then(|known| known.replicates.clone()) {
-            Some(of) => Role::Replica { of },
-            None => Role::Writer,
-        },
+        role: upstream.map_or(Role::Writer, |known| role(&scenario.topology, known)),
         version: version.unwrap_or_default(),
         url: node.url(),
         name: node.name,
@@ -146,6 +149,14 @@ fn described(node: LeasedNode, scenario: &Scenario, records: &[Recorded]) -> UpN
         port: node.port,
         user: node.user,
         database: node.database,
+    }
+}
+
+fn role(topology: &Topology, node: &Node) -> Role {
+    match topology.upstream(node).map(str::to_owned) {
+        None => Role::Writer,
+        Some(of) if node.replicates.is_some() => Role::Replica { of },
+        Some(of) => Role::Peer { of },
     }
 }
 

@@ -186,6 +186,28 @@ impl ReleaseSession {
         }
     }
 
+    /// Keeps what the session writes from here on out of the binary log; `superuser` looks whether it does.
+    ///
+    /// # Errors
+    /// If the server refuses it; also where there is no such log to stay out of.
+    pub async fn stay_out_of_log(&mut self, superuser: &Endpoint) -> Result<(), SessionError> {
+        match self {
+            ReleaseSession::Postgres(_) => Err(SessionError::Harness("what is written is always in the log".into())),
+            ReleaseSession::Mysql(session) => session.stay_out_of_log(superuser).await,
+        }
+    }
+
+    /// What the session has written into the binary log although it was to stay out of it, by its GTID; none if it has not.
+    ///
+    /// # Errors
+    /// If nobody can tell.
+    pub async fn last_in_log(&mut self) -> Result<Option<String>, SessionError> {
+        match self {
+            ReleaseSession::Postgres(_) => Ok(None),
+            ReleaseSession::Mysql(session) => session.last_in_log().await,
+        }
+    }
+
     /// Runs the script, which is of the same engine, to its end or its first error.
     ///
     /// # Errors

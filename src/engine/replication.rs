@@ -60,8 +60,8 @@ impl Heart {
 /// What a replica shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shown {
-    /// The heartbeat's number.
-    pub number: i64,
+    /// The heartbeat's number; none where replication does not carry the heartbeat, and the position has to tell.
+    pub number: Option<i64>,
     /// Up to where it has the writer's log, in bytes, where both have the same.
     pub replayed: Option<u64>,
 }
@@ -86,16 +86,22 @@ pub struct Standing {
 /// Where they arrive.
 pub enum Pulse {
     Postgres(postgres::replication::Pulse),
+    PostgresPair(postgres::replication::pair::PairPulse),
     Mysql(mysql::replication::Pulse),
 }
 
 impl Pulse {
+    /// `peer` is the other of its pair, whose writes are looked for.
+    ///
     /// # Errors
     /// The driver's; also while the heartbeat's database has not arrived.
-    pub async fn connect(superuser: &Endpoint) -> Result<Pulse, BoxError> {
-        Ok(match superuser.engine {
-            EngineKind::Postgres => Pulse::Postgres(postgres::replication::Pulse::connect(superuser).await?),
-            EngineKind::Mysql | EngineKind::Mariadb => {
+    pub async fn connect(superuser: &Endpoint, peer: Option<&Endpoint>) -> Result<Pulse, BoxError> {
+        Ok(match (superuser.engine, peer) {
+            (EngineKind::Postgres, None) => Pulse::Postgres(postgres::replication::Pulse::connect(superuser).await?),
+            (EngineKind::Postgres, Some(peer)) => {
+                Pulse::PostgresPair(postgres::replication::pair::PairPulse::connect(superuser, peer).await?)
+            }
+            (EngineKind::Mysql | EngineKind::Mariadb, _) => {
                 Pulse::Mysql(mysql::replication::Pulse::connect(superuser).await?)
             }
         })
@@ -106,7 +112,8 @@ impl Pulse {
     pub async fn read(&self) -> Result<Shown, BoxError> {
         Ok(match self {
             Pulse::Postgres(pulse) => pulse.read().await?,
-            Pulse::Mysql(pulse) => Shown { number: pulse.read().await?, replayed: None },
+            Pulse::PostgresPair(pulse) => Shown { number: None, replayed: pulse.applied().await? },
+            Pulse::Mysql(pulse) => Shown { number: Some(pulse.read().await?), replayed: None },
         })
     }
 
@@ -115,9 +122,63 @@ impl Pulse {
     pub async fn standing(&self, to: &Position) -> Result<Standing, BoxError> {
         Ok(match self {
             Pulse::Postgres(pulse) => pulse.standing(to).await?,
+            Pulse::PostgresPair(pulse) => pulse.standing(to).await?,
             Pulse::Mysql(pulse) => pulse.standing(to).await?,
         })
     }
+}
+
+/// Makes ready what proves that a pair replicates: on both, before either follows the other.
+///
+/// # Errors
+/// The driver's.
+pub async fn prepare_proof(superuser: &Endpoint) -> Result<(), BoxError> {
+    if superuser.engine == EngineKind::Postgres {
+        // Replication does not carry it, and positions are asked for there.
+        Heart::make(superuser).await?;
+        postgres::replication::pair::prepare_proof(superuser).await?;
+    }
+    Ok(())
+}
+
+/// Commits a row on one of a pair. Numbers grow.
+///
+/// # Errors
+/// The driver's.
+pub async fn put_proof(superuser: &Endpoint, number: i32) -> Result<(), BoxError> {
+    match superuser.engine {
+        EngineKind::Postgres => postgres::replication::pair::put_proof(superuser, number).await?,
+        EngineKind::Mysql | EngineKind::Mariadb => {
+            Heart::make(superuser).await?;
+            Heart::connect(superuser).await?.beat(number.into()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether that row is there.
+///
+/// # Errors
+/// The driver's; also while what is to hold it has not arrived.
+pub async fn has_proof(superuser: &Endpoint, number: i32) -> Result<bool, BoxError> {
+    Ok(match superuser.engine {
+        EngineKind::Postgres => postgres::replication::pair::has_proof(superuser, number).await?,
+        EngineKind::Mysql | EngineKind::Mariadb => {
+            let shown = Pulse::connect(superuser, None).await?.read().await?;
+            shown.number.is_some_and(|shown| shown >= number.into())
+        }
+    })
+}
+
+/// Takes away what the proof left in the scenario's database; the heartbeat stays.
+///
+/// # Errors
+/// The driver's.
+pub async fn remove_proof(superuser: &Endpoint) -> Result<(), BoxError> {
+    if superuser.engine == EngineKind::Postgres {
+        postgres::replication::pair::remove_proof(superuser).await?;
+    }
+    Ok(())
 }
 
 /// Up to where the writer has written.

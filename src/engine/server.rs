@@ -106,6 +106,17 @@ pub struct Wanted {
     pub settings: BTreeMap<String, String>,
     /// Made when it is not there.
     pub database: String,
+    /// Its place in a master-master pair, 1 or 2; none where it is in none.
+    pub in_pair: Option<u32>,
+}
+
+/// When two servers can become a pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pairing {
+    /// While they are empty: everything that is written on one of them comes to the other.
+    Empty,
+    /// Once both hold the same: rows alone go over, and no DDL.
+    Alike,
 }
 
 /// What a server said once it ran.
@@ -156,6 +167,18 @@ pub trait Server: Send + Sync {
         };
         Ok(self.host().stop_server(mode, deadline).await?)
     }
+
+    /// Makes it follow the other of its pair from here on, and after every start; both run, and are as [`Pairing`] asks.
+    ///
+    /// # Errors
+    /// Either server refuses.
+    async fn follow_peer(&self, peer: &dyn Server) -> Result<(), ServerError>;
+
+    /// The wanted database, as superuser.
+    ///
+    /// # Errors
+    /// The host cannot be asked for the server's address.
+    async fn address(&self) -> Result<Endpoint, ServerError>;
 
     fn host(&self) -> &Arc<dyn Host>;
 
@@ -217,7 +240,16 @@ pub async fn replicate(
     })
 }
 
-/// The server whose data was copied into the host's folder, and whose superuser has that password.
+/// When servers of this engine become a pair.
+pub fn pairing(engine: EngineKind) -> Pairing {
+    match engine {
+        EngineKind::Postgres => Pairing::Alike,
+        EngineKind::Mysql | EngineKind::Mariadb => Pairing::Empty,
+    }
+}
+
+/// The server whose data was copied into the host's folder, and whose superuser has that password. It replicates nobody, whoever it
+/// replicated when it was copied.
 ///
 /// # Errors
 /// A setting is reserved.
@@ -228,7 +260,7 @@ pub fn on_existing(
     password: String,
 ) -> Result<Box<dyn Server>, ServerError> {
     Ok(match engine {
-        EngineKind::Postgres => Box::new(postgres::Server::on_existing(host, wanted, password)?),
+        EngineKind::Postgres => Box::new(postgres::Server::on_copy(host, wanted, password)?),
         EngineKind::Mysql | EngineKind::Mariadb => {
             Box::new(mysql::Server::on_existing(engine, host, wanted, password)?)
         }

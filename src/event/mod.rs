@@ -108,6 +108,7 @@ pub enum Event {
         probe: u32,
         reason: String,
     },
+    /// A step that runs on several nodes starts and ends once on each.
     StepStarted {
         /// Position in the plan, from 0.
         step: usize,
@@ -122,6 +123,9 @@ pub enum Event {
     StatementStarted {
         step: usize,
         role: StepRole,
+        /// Of the step's, the one that it runs on; empty in logs of before a step could run on several.
+        #[serde(default)]
+        node: String,
         index: usize,
         sql: String,
         place: Option<Place>,
@@ -129,6 +133,9 @@ pub enum Event {
     StatementEnded {
         step: usize,
         role: StepRole,
+        /// As in [`Event::StatementStarted`].
+        #[serde(default)]
+        node: String,
         statement: Box<Statement>,
     },
     /// A lock timeout ended an attempt; the next comes after `pause_ms`.
@@ -142,6 +149,9 @@ pub enum Event {
     StepEnded {
         step: usize,
         role: StepRole,
+        /// As in [`Event::StatementStarted`].
+        #[serde(default)]
+        node: String,
         result: StepResult,
         elapsed_ms: f64,
         error: Option<StepError>,
@@ -149,6 +159,14 @@ pub enum Event {
         output: Option<String>,
         /// Of a `check`: rows as text, only where values were asked for.
         rows: Option<Vec<Vec<String>>>,
+    },
+    /// Two nodes compared by a step; of the differences, what is on the first is before, and what is on the second after.
+    NodesCompared {
+        step: usize,
+        role: StepRole,
+        nodes: [String; 2],
+        diff: Box<DiffResult>,
+        elapsed_ms: f64,
     },
     /// A session was seen waiting for a lock.
     LockWaitStarted {
@@ -291,7 +309,7 @@ pub enum StepResult {
     Failed,
     /// Its `timeout` passed and it was cancelled.
     TimedOut,
-    /// An earlier step stopped the plan.
+    /// An earlier step stopped the plan, or this one did on a node before it.
     Skipped,
     /// The run was interrupted meanwhile.
     Interrupted,

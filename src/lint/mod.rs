@@ -57,7 +57,8 @@ fn read_step(
         | Action::WaitFor { .. }
         | Action::WaitCaughtUp { .. }
         | Action::WaitUntil { .. }
-        | Action::Check { .. } => return Some(BTreeSet::new()),
+        | Action::Check { .. }
+        | Action::Compare { .. } => return Some(BTreeSet::new()),
     };
     match Script::open(scenario.topology.engine, source, folder) {
         Ok(script) => {

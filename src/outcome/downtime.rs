@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::facts::{Facts, StepRun, WindowFacts};
 use super::model::{Because, DowntimeTotals, KindDowntime, LimitKind, TableDowntime, Window};
 use super::words::bare;
-use crate::event::{Operation, Owner, Session, Statement, StepRole};
+use crate::event::{Operation, Owner, Session, Statement};
 use crate::scenario::{Limits, ProbeKind};
 use crate::stats::{Interval, covered_ms, outside};
 
@@ -347,9 +347,5 @@ pub fn describe(facts: &Facts<'_>, judged: &Judged<'_, '_>) -> Window {
 pub fn during<'f, 'a>(facts: &'f Facts<'a>, window: &WindowFacts<'_>) -> Option<&'f StepRun<'a>> {
     let named = window.down.and_then(|down| down.step);
     let began = Interval::new(window.interval.start_ms, window.interval.start_ms);
-    facts
-        .felt()
-        .filter(|run| run.interval(facts.end_ms).overlaps(began))
-        .last()
-        .or_else(|| facts.plan().find(|run| Some(run.step) == named && run.role == StepRole::Plan))
+    facts.felt().filter(|run| run.interval(facts.end_ms).overlaps(began)).last().or_else(|| facts.run_of(named?))
 }

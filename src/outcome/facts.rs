@@ -8,7 +8,7 @@ use crate::event::{
     Recorded, Session, SqlError, Statement, StepError, StepResult, StepRole, TableSize,
 };
 use crate::scenario::{self, Scenario};
-use crate::stats::Interval;
+use crate::stats::{Interval, covered_ms};
 
 /// Borrowed from the records, in their order.
 pub struct Facts<'a> {
@@ -38,6 +38,7 @@ pub struct Facts<'a> {
     /// Replicas that had everything in the end.
     pub caught_up: BTreeMap<&'a str, f64>,
     pub diff: Option<(u64, &'a DiffResult)>,
+    pub comparisons: Vec<Comparison<'a>>,
     pub failures: Vec<Failure<'a>>,
     pub warned: Vec<&'a str>,
     pub signal: Option<i32>,
@@ -110,6 +111,15 @@ pub struct WaitFacts<'a> {
     pub relation: Option<&'a str>,
     pub mode: &'a str,
     pub blockers: &'a [Session],
+}
+
+/// What differs between two nodes that a step compared: what is on the first before, what is on the second after.
+pub struct Comparison<'a> {
+    pub seq: u64,
+    pub step: usize,
+    pub role: StepRole,
+    pub nodes: &'a [String; 2],
+    pub diff: &'a DiffResult,
 }
 
 /// How far a replica was behind between two events.
@@ -213,6 +223,7 @@ impl<'a> Facts<'a> {
             standstills: Vec::new(),
             caught_up: BTreeMap::new(),
             diff: None,
+            comparisons: Vec::new(),
             failures: Vec::new(),
             warned: Vec::new(),
             signal: None,
@@ -279,6 +290,9 @@ impl<'a> Facts<'a> {
                 self.standstills.push(Standstill { seq, at_ms, node, what, behind_bytes, log });
             }
             Event::Compared { diff, .. } => self.diff = Some((seq, diff)),
+            Event::NodesCompared { step, role, nodes, diff, .. } => {
+                self.comparisons.push(Comparison { seq, step: *step, role: *role, nodes, diff });
+            }
             Event::HarnessFailed { what, hint, log } => {
                 self.failures.push(Failure { what, hint: hint.as_deref(), log });
             }
@@ -306,12 +320,12 @@ impl<'a> Facts<'a> {
                 statements: Vec::new(),
                 ended: None,
             }),
-            Event::StatementEnded { step, role, statement } => {
-                if let Some(run) = self.open_step(*step, *role) {
+            Event::StatementEnded { step, role, node, statement } => {
+                if let Some(run) = self.open_step(*step, *role, node) {
                     run.statements.push((seq, statement));
                 }
             }
-            Event::StepEnded { step, role, result, elapsed_ms, error, output, rows } => {
+            Event::StepEnded { step, role, node, result, elapsed_ms, error, output, rows } => {
                 let end = StepEnd {
                     seq,
                     result: *result,
@@ -320,7 +334,7 @@ impl<'a> Facts<'a> {
                     output: output.as_deref(),
                     rows: rows.as_ref(),
                 };
-                self.end_step(recorded, *step, *role, end);
+                self.end_step(recorded, (*step, *role, node), end);
             }
             Event::LockWaitStarted { wait, waiter, relation, mode, blockers } => self.waits.push(WaitFacts {
                 seq,
@@ -365,13 +379,15 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn open_step(&mut self, step: usize, role: StepRole) -> Option<&mut StepRun<'a>> {
-        self.steps.iter_mut().rev().find(|run| run.step == step && run.role == role && run.ended.is_none())
+    /// On that node; on any, where the log does not say.
+    fn open_step(&mut self, step: usize, role: StepRole, node: &str) -> Option<&mut StepRun<'a>> {
+        let is_it = |run: &&mut StepRun<'_>| run.step == step && run.role == role && run.ended.is_none();
+        self.steps.iter_mut().rev().filter(|run| node.is_empty() || run.node == node).find(is_it)
     }
 
     /// A skipped step ends without having started.
-    fn end_step(&mut self, recorded: &'a Recorded, step: usize, role: StepRole, end: StepEnd<'a>) {
-        if let Some(run) = self.open_step(step, role) {
+    fn end_step(&mut self, recorded: &'a Recorded, (step, role, node): (usize, StepRole, &'a str), end: StepEnd<'a>) {
+        if let Some(run) = self.open_step(step, role, node) {
             run.ended = Some(end);
             return;
         }
@@ -382,7 +398,7 @@ impl<'a> Facts<'a> {
             step,
             role,
             name: &planned.name,
-            node: &planned.on,
+            node: if node.is_empty() { planned.on.first().map_or("", String::as_str) } else { node },
             action: planned.action.name(),
             started_ms: recorded.at_ms,
             statements: Vec::new(),
@@ -415,13 +431,35 @@ impl<'a> Facts<'a> {
         self.steps.iter().filter(|run| run.role != StepRole::Setup)
     }
 
+    /// The plan's step at that position as it ran on the writer, which is the node that is watched; else on its first node.
+    pub fn run_of(&self, step: usize) -> Option<&StepRun<'a>> {
+        let writer = &self.scenario.writer().name;
+        let runs = || self.plan().filter(move |run| run.step == step);
+        runs().find(|run| run.node == writer).or_else(|| runs().next())
+    }
+
+    /// The runs of one step with that one among them, in their order: one a node.
+    pub fn siblings<'f>(&'f self, run: &StepRun<'_>) -> impl Iterator<Item = &'f StepRun<'a>> + use<'f, 'a> {
+        let (step, role, name) = (run.step, run.role, run.name.to_owned());
+        self.steps.iter().filter(move |other| other.step == step && other.role == role && other.name == name)
+    }
+
+    /// Milliseconds that the plan's steps took, each but once however many nodes it was on at a time.
+    pub fn taken_ms(&self, counts: impl Fn(&StepRun<'a>) -> bool) -> f64 {
+        let mut steps: BTreeMap<usize, Vec<Interval>> = BTreeMap::new();
+        for run in self.plan().filter(|run| run.ended.is_some() && counts(run)) {
+            steps.entry(run.step).or_default().push(run.interval(self.end_ms));
+        }
+        steps.into_values().map(covered_ms).sum()
+    }
+
     /// The name of the plan's step at that position.
     pub fn step_name(&self, step: usize) -> Option<&'a str> {
         self.scenario.steps.get(step).map(|planned| planned.name.as_str())
     }
 
     pub fn planned_node(&self, name: &str) -> Option<&'a scenario::Node> {
-        self.scenario.topology.nodes.iter().find(|node| node.name == name)
+        self.scenario.topology.node(name)
     }
 
     pub fn retired(&self, name: &str) -> bool {

@@ -109,10 +109,15 @@ fn unseen_after<'f, 'a>(facts: &'f Facts<'a>) -> impl Iterator<Item = &'f ProbeF
 }
 
 fn replicas(facts: &Facts<'_>) -> Option<NotRehearsed> {
-    let nodes = facts.scenario.topology.nodes.iter().filter(|node| node.replicates.is_some());
+    let nodes = facts.scenario.topology.followers();
     let names: Vec<String> = nodes.map(|node| node.name.clone()).collect();
     let writer = &facts.scenario.writer().name;
-    let what = format!("nobody read from {}: all probes ran on {writer}", list(&names, NAMED));
+    let did = if names.iter().any(|name| facts.planned_node(name).is_some_and(|node| !node.peers.is_empty())) {
+        "read from or wrote to"
+    } else {
+        "read from"
+    };
+    let what = format!("nobody {did} {}: all probes ran on {writer}", list(&names, NAMED));
     (!names.is_empty()).then(|| gap(Gap::NotProbed, what, names))
 }
 

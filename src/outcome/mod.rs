@@ -214,14 +214,16 @@ fn nodes(facts: &Facts<'_>) -> Vec<Node> {
         ready_ms: node.ready_ms,
         relaxed: node.relaxed.clone(),
         replicates: facts.planned_node(node.name).and_then(|planned| planned.replicates.clone()),
+        peers: facts.planned_node(node.name).map(|planned| planned.peers.clone()).unwrap_or_default(),
     });
     nodes.collect()
 }
 
 fn lag(facts: &Facts<'_>) -> Vec<NodeLag> {
     let Some(began) = facts.plan_started_ms() else { return Vec::new() };
-    let replicas = facts.scenario.topology.nodes.iter().filter_map(|node| Some((node, node.replicates.clone()?)));
-    let lag = replicas.map(|(node, from)| {
+    let topology = &facts.scenario.topology;
+    let followers = topology.followers().filter_map(|node| Some((node, topology.upstream(node)?.to_owned())));
+    let lag = followers.map(|(node, from)| {
         let seen = || facts.lag.iter().filter(|lag| lag.sample.node == node.name && lag.at_ms >= began);
         NodeLag {
             node: node.name.clone(),
@@ -236,13 +238,17 @@ fn lag(facts: &Facts<'_>) -> Vec<NodeLag> {
     lag.collect()
 }
 
-/// Those that ran, then those of the plan that the run did not come to.
+/// Those that ran, then those of the plan that the run did not come to, each on each of its nodes.
 fn steps(facts: &Facts<'_>) -> Vec<Step> {
     let mut steps: Vec<Step> = facts.steps.iter().map(|run| step(facts, run)).collect();
-    let reached = facts.plan().map(|run| run.step + 1).max().unwrap_or(0);
-    steps.extend(facts.scenario.steps.iter().skip(reached).map(|planned| Step {
+    let of_plan = facts.scenario.steps.iter().enumerate();
+    let places = of_plan.flat_map(|(index, planned)| planned.on.iter().map(move |node| (index, planned, node)));
+    let reached = |index: usize, node: &str| {
+        facts.plan().any(|run| run.step == index && (run.node == node || run.node.is_empty()))
+    };
+    steps.extend(places.filter(|(index, _, node)| !reached(*index, node)).map(|(_, planned, node)| Step {
         name: planned.name.clone(),
-        node: planned.on.clone(),
+        node: node.clone(),
         role: StepRole::Plan,
         action: planned.action.name().into(),
         line: planned.line,
@@ -409,7 +415,7 @@ fn totals(
     let of_severity = |severity| findings.iter().filter(|finding| finding.severity == severity).count() as u64;
     Totals {
         elapsed_ms: facts.end_ms,
-        steps_ms: facts.plan().filter_map(|run| run.ended.as_ref()).map(|end| end.elapsed_ms).sum(),
+        steps_ms: facts.taken_ms(|_| true),
         window_ms: window_ms(facts),
         window_limit_ms: facts.scenario.limits.window.map(|limit| limit.as_secs_f64() * 1e3),
         downtime_read_ms: downtime.read.total_ms,

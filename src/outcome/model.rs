@@ -46,7 +46,7 @@ pub struct Outcome {
     pub findings: Vec<Finding>,
     /// The lowest severity on which the run fails.
     pub fail_on: Severity,
-    /// Setup, plan and undo in the order in which they ran, then those that were not reached.
+    /// Setup, plan and undo in the order in which they ran, then those that were not reached; one entry a node.
     pub steps: Vec<Step>,
     pub probes: Vec<Probe>,
     pub downtime: DowntimeTotals,
@@ -191,6 +191,9 @@ pub struct Node {
     pub relaxed: BTreeMap<String, String>,
     /// The node that it is a replica of.
     pub replicates: Option<String>,
+    /// The other of a master-master pair.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -199,7 +202,7 @@ pub enum StepState {
     Done,
     Failed,
     TimedOut,
-    /// An earlier step stopped the plan.
+    /// An earlier step stopped the plan, or this one did on a node before it.
     Skipped,
     Interrupted,
     /// It ran when the run ended.
@@ -222,6 +225,7 @@ impl StepState {
     }
 }
 
+/// A step on one of its nodes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Step {
     pub name: String,

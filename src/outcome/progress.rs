@@ -30,6 +30,7 @@ pub struct StepNow {
     pub step: usize,
     pub role: StepRole,
     pub name: String,
+    pub node: String,
     pub started_ms: f64,
     pub budget_ms: Option<f64>,
     /// How many statements it has, where that is known beforehand.
@@ -98,12 +99,13 @@ impl Progress {
 
     fn take_step(&mut self, recorded: &Recorded) {
         match &recorded.event {
-            Event::StepStarted { step, name, role, statements, .. } => {
+            Event::StepStarted { step, name, node, role, statements, .. } => {
                 let budget_ms = self.steps.get(*step).filter(|_| *role == StepRole::Plan).and_then(|step| step.1);
                 self.step = Some(StepNow {
                     step: *step,
                     role: *role,
                     name: name.clone(),
+                    node: node.clone(),
                     started_ms: recorded.at_ms,
                     budget_ms,
                     statements: *statements,
@@ -111,8 +113,8 @@ impl Progress {
                     retry: None,
                 });
             }
-            Event::StatementStarted { index, sql, .. } => {
-                if let Some(now) = &mut self.step {
+            Event::StatementStarted { index, sql, node, .. } => {
+                if let Some(now) = self.on(node) {
                     (now.statement, now.retry) = (Some((*index, sql.clone())), None);
                 }
             }
@@ -121,14 +123,23 @@ impl Progress {
                     now.retry = Some(format!("attempt {attempt} of {of}"));
                 }
             }
-            Event::StatementEnded { .. } => {
-                if let Some(now) = &mut self.step {
+            Event::StatementEnded { node, .. } => {
+                if let Some(now) = self.on(node) {
                     now.statement = None;
                 }
             }
-            Event::StepEnded { .. } => self.step = None,
+            Event::StepEnded { node, .. } => {
+                if self.on(node).is_some() {
+                    self.step = None;
+                }
+            }
             _ => {}
         }
+    }
+
+    /// The step that runs, if it is on that node; of several at once, the one that began last is shown.
+    fn on(&mut self, node: &str) -> Option<&mut StepNow> {
+        self.step.as_mut().filter(|now| node.is_empty() || now.node == node)
     }
 
     fn add_down(&mut self, probe: u32, interval: Interval) {

@@ -3,6 +3,7 @@
 pub mod blockers;
 pub mod clock;
 pub mod command;
+mod compare;
 pub mod current;
 pub mod dispatcher;
 pub mod observer;

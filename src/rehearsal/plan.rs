@@ -1,9 +1,19 @@
-//! The plan: its steps in order, and what happens when one fails.
+//! The plan: its steps in order, each on its nodes, and what happens when one fails.
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 
 use super::run::Failure;
 use super::step::{Runner, StepEnd};
 use crate::event::{Event, StepResult, StepRole};
 use crate::scenario::{Step, WhenFailed};
+
+/// How a step ended.
+pub(super) struct Ran {
+    pub end: StepEnd,
+    /// The nodes on which it began, in the step's order: whatever it did is there.
+    pub nodes: Vec<String>,
+}
 
 /// Runs all steps. A failed one is an event, not a failure: the release failed, the rehearsal went on.
 ///
@@ -12,25 +22,26 @@ use crate::scenario::{Step, WhenFailed};
 pub(super) async fn run(runner: &Runner<'_>, steps: &[Step]) -> Result<(), Failure> {
     let mut done = Vec::new();
     for (index, step) in steps.iter().enumerate() {
-        let end = match runner.run(index, step, StepRole::Plan).await {
-            Ok(end) => end,
+        let ran = match run_step(runner, index, step, StepRole::Plan).await {
+            Ok(ran) => ran,
             Err(failure) => {
                 skip(runner, steps, index + 1);
                 return Err(failure);
             }
         };
+        let end = ran.end;
+        done.push(Taken { index, step, nodes: ran.nodes });
         if end == StepEnd::Done {
-            done.push((index, step));
             continue;
         }
         match step.when_failed {
-            WhenFailed::Continue => continue,
-            WhenFailed::Stop => {}
-            WhenFailed::Undo => undo(runner, &[(index, step)]).await?,
-            WhenFailed::UndoAll => {
-                done.push((index, step));
-                undo(runner, &done).await?;
+            WhenFailed::Continue => {
+                done.pop();
+                continue;
             }
+            WhenFailed::Stop => {}
+            WhenFailed::Undo => undo(runner, &done[done.len() - 1..]).await?,
+            WhenFailed::UndoAll => undo(runner, &done).await?,
         }
         skip(runner, steps, index + 1);
         return Ok(());
@@ -38,17 +49,63 @@ pub(super) async fn run(runner: &Runner<'_>, steps: &[Step]) -> Result<(), Failu
     Ok(())
 }
 
-/// Takes steps back, the last one first, which is the one that failed. An undo that fails ends the undoing, and so does a point of no
-/// return that was passed.
-async fn undo(runner: &Runner<'_>, steps: &[(usize, &Step)]) -> Result<(), Failure> {
-    for (nth, (index, step)) in steps.iter().rev().enumerate() {
+/// Runs a step on its nodes, in their order, as many at a time as it says. Once it failed on one, no other is begun.
+///
+/// # Errors
+/// When the run was told to stop, or the step could not be tried at all; of what went on at the same time, the end was waited for.
+pub(super) async fn run_step(runner: &Runner<'_>, index: usize, step: &Step, role: StepRole) -> Result<Ran, Failure> {
+    if let Some(watching) = runner.watching {
+        watching.enter_step(index).await;
+    }
+    let mut waiting = step.on.iter();
+    let mut running = FuturesUnordered::new();
+    let mut ran = Ran { end: StepEnd::Done, nodes: Vec::new() };
+    let mut failure = None;
+    loop {
+        while running.len() < step.at_once && ran.end == StepEnd::Done && failure.is_none() {
+            let Some(name) = waiting.next() else { break };
+            ran.nodes.push(name.clone());
+            running.push(runner.run(index, step, runner.node(name), role));
+        }
+        match running.next().await {
+            Some(Ok(StepEnd::Done)) => {}
+            Some(Ok(StepEnd::Failed)) => ran.end = StepEnd::Failed,
+            Some(Err(error)) => failure = failure.or(Some(error)),
+            None => break,
+        }
+    }
+    for node in waiting {
+        skip_on(runner, index, step, node, role);
+    }
+    if let Some(watching) = runner.watching {
+        watching.leave_step().await;
+    }
+    match failure {
+        Some(failure) => Err(failure),
+        None => Ok(ran),
+    }
+}
+
+/// A step that began, and where.
+struct Taken<'p> {
+    index: usize,
+    step: &'p Step,
+    nodes: Vec<String>,
+}
+
+/// Takes steps back, the last one first, which is the one that failed, and each on the nodes where it began. An undo that fails ends the
+/// undoing, and so does a point of no return that was passed.
+async fn undo(runner: &Runner<'_>, steps: &[Taken<'_>]) -> Result<(), Failure> {
+    for (nth, Taken { index, step, nodes }) in steps.iter().rev().enumerate() {
         if nth > 0 && step.point_of_no_return {
             let what = format!("step \"{}\" is a point of no return: it and what went before it stand", step.name);
             runner.events.send(Event::Warned { what });
             return Ok(());
         }
         for part in &step.undo {
-            if runner.run(*index, part, StepRole::Undo).await? == StepEnd::Failed {
+            let on = if part.on == step.on { nodes.iter().rev().cloned().collect() } else { part.on.clone() };
+            let part = Step { on, ..part.clone() };
+            if run_step(runner, *index, &part, StepRole::Undo).await?.end == StepEnd::Failed {
                 return Ok(());
             }
         }
@@ -58,22 +115,29 @@ async fn undo(runner: &Runner<'_>, steps: &[(usize, &Step)]) -> Result<(), Failu
 
 fn skip(runner: &Runner<'_>, steps: &[Step], from: usize) {
     for (index, step) in steps.iter().enumerate().skip(from) {
-        runner.events.send(Event::StepStarted {
-            step: index,
-            name: step.name.clone(),
-            node: step.on.clone(),
-            action: step.action.name().to_owned(),
-            role: StepRole::Plan,
-            statements: None,
-        });
-        runner.events.send(Event::StepEnded {
-            step: index,
-            role: StepRole::Plan,
-            result: StepResult::Skipped,
-            elapsed_ms: 0.0,
-            error: None,
-            output: None,
-            rows: None,
-        });
+        for node in &step.on {
+            skip_on(runner, index, step, node, StepRole::Plan);
+        }
     }
+}
+
+fn skip_on(runner: &Runner<'_>, index: usize, step: &Step, node: &str, role: StepRole) {
+    runner.events.send(Event::StepStarted {
+        step: index,
+        name: step.name.clone(),
+        node: node.to_owned(),
+        action: step.action.name().to_owned(),
+        role,
+        statements: None,
+    });
+    runner.events.send(Event::StepEnded {
+        step: index,
+        role,
+        node: node.to_owned(),
+        result: StepResult::Skipped,
+        elapsed_ms: 0.0,
+        error: None,
+        output: None,
+        rows: None,
+    });
 }

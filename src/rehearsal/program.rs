@@ -17,12 +17,12 @@ use crate::scenario::{Command, Invocation};
 const RECOVER: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(runner: &Runner<'_>, running: &Running<'_>, command: &Command) -> Result<Ended, Cut> {
-    let endpoint = runner.endpoint(running.step).await?;
+    let endpoint = runner.endpoint(running).await?;
     let command = substituted(runner, command);
     let file = output_file(runner.folder, running);
     let output = runner.folder.join(&file);
     let clock = runner.events.clock;
-    let superuser = runner.node(running.step).endpoint();
+    let superuser = running.node.endpoint();
     // A program of another role may have been given the node's own URL as well.
     let mut roles = vec![endpoint.user.clone(), superuser.user.clone()];
     roles.dedup();
@@ -32,7 +32,7 @@ pub(super) async fn run(runner: &Runner<'_>, running: &Running<'_>, command: &Co
     let request = CommandRequest {
         command: &command,
         endpoint: &endpoint,
-        password: &runner.node(running.step).endpoint().password,
+        password: &running.node.endpoint().password,
         output: &output,
         cancel: running.cancel,
     };
@@ -105,6 +105,7 @@ fn tell_statements(runner: &Runner<'_>, running: &Running<'_>, recovered: Recove
         runner.events.send(Event::StatementEnded {
             step: running.index,
             role: running.role,
+            node: running.node.name().to_owned(),
             statement: Box::new(statement),
         });
     }

@@ -51,7 +51,8 @@ impl Replication {
         cancel: &CancellationToken,
     ) -> std::io::Result<Replication> {
         let stop = cancel.child_token();
-        let replicas = replicas.iter().map(|node| Replica::new(node.name(), node.endpoint())).collect();
+        let of_pair = |node: &Node| peer_of(node, writer);
+        let replicas = replicas.iter().map(|node| Replica::new(node.name(), node.endpoint(), of_pair(node))).collect();
         let (beats, beaten) = (RefCell::default(), Cell::new(Instant::now()));
         let watch = Watch { observing: observing.clone(), beats, beaten, replicas };
         let (writer, until) = (writer.endpoint(), stop.clone());
@@ -101,6 +102,8 @@ struct Beat {
 struct Replica {
     name: String,
     endpoint: Endpoint,
+    /// The writer, of which it is the peer.
+    peer: Option<Endpoint>,
     /// The newest beat that it showed.
     shown: Cell<i64>,
     /// Since it was told last: for how long it was behind, and behind which commit.
@@ -111,9 +114,9 @@ struct Replica {
 }
 
 impl Replica {
-    fn new(name: &str, endpoint: Endpoint) -> Replica {
+    fn new(name: &str, endpoint: Endpoint, peer: Option<Endpoint>) -> Replica {
         let (shown, worst, behind_bytes) = Default::default();
-        Replica { name: name.to_owned(), endpoint, shown, worst, behind_bytes, looked: Cell::new(Instant::now()) }
+        Replica { name: name.to_owned(), endpoint, peer, shown, worst, behind_bytes, looked: Cell::new(Instant::now()) }
     }
 }
 
@@ -157,7 +160,7 @@ impl Watch {
     /// Looks every now and then what a replica shows.
     async fn follow(&self, replica: &Replica) -> std::convert::Infallible {
         loop {
-            match Pulse::connect(&replica.endpoint).await {
+            match Pulse::connect(&replica.endpoint, replica.peer.as_ref()).await {
                 Ok(pulse) => {
                     let mut tick = ticks(BEAT);
                     loop {
@@ -182,11 +185,14 @@ impl Watch {
 
     /// What a replica showed when it was asked; none = it did not answer.
     fn saw(&self, replica: &Replica, asked: Instant, shown: Option<Shown>) {
+        let beats = self.beats.borrow();
         if let Some(shown) = shown {
-            replica.shown.set(shown.number.max(replica.shown.get()));
+            let is_there = |beat: &&Beat| beat.written.is_some_and(|written| Some(written) <= shown.replayed);
+            let by_position = || beats.iter().rev().find(is_there).map(|beat| beat.number);
+            let number = shown.number.or_else(by_position).unwrap_or_default();
+            replica.shown.set(number.max(replica.shown.get()));
             replica.looked.set(Instant::now());
         }
-        let beats = self.beats.borrow();
         let unseen = beats.iter().find(|beat| beat.number > replica.shown.get() && beat.committed <= asked);
         let behind = unseen.map_or(Duration::ZERO, |beat| asked - beat.committed);
         if behind > replica.worst.get().0 {
@@ -274,7 +280,7 @@ pub(super) async fn caught_up(writer: &Node, replica: &Node, deadline: Option<Du
             let what = "its server is not up".to_owned();
             return Err(Behind { what, bytes: None, why: Why::ForGood });
         }
-        let (what, bytes, halted) = match timeout(LOOK, standing(&mut pulse, replica, &written)).await {
+        let (what, bytes, halted) = match timeout(LOOK, standing(&mut pulse, writer, replica, &written)).await {
             Ok(Ok(standing)) if standing.has_it => return Ok(()),
             Ok(Ok(standing)) => {
                 if standing.receiving || standing.progress > progress {
@@ -320,10 +326,20 @@ async fn written_by(writer: &Node, patience: Duration) -> Result<Position, Behin
 }
 
 /// One connection serves until it fails.
-async fn standing(pulse: &mut Option<Pulse>, replica: &Node, to: &Position) -> Result<Standing, BoxError> {
+async fn standing(
+    pulse: &mut Option<Pulse>,
+    writer: &Node,
+    replica: &Node,
+    to: &Position,
+) -> Result<Standing, BoxError> {
     let open = match pulse.take() {
         Some(open) => open,
-        None => Pulse::connect(&replica.endpoint()).await?,
+        None => Pulse::connect(&replica.endpoint(), peer_of(replica, writer).as_ref()).await?,
     };
     pulse.insert(open).standing(to).await
+}
+
+/// The writer, where the other is its peer.
+fn peer_of(node: &Node, writer: &Node) -> Option<Endpoint> {
+    (node.peer() == Some(writer.name())).then(|| writer.endpoint())
 }

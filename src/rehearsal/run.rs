@@ -33,7 +33,7 @@ const AFTER: Duration = Duration::from_secs(1);
 const RESTORE: Duration = Duration::from_secs(24 * 3600);
 
 /// Samples of each table's differing rows, where values were asked for.
-const SAMPLES: usize = 5;
+pub(super) const SAMPLES: usize = 5;
 
 /// Of a server's log that tells why it ended, or came to a standstill.
 const LOG_LINES: usize = 20;
@@ -342,37 +342,45 @@ impl Stages<'_> {
         };
         let extensions = &scenario.writer().extensions;
         snapshot::check(snapshot, &offer(scenario, Some(self.node))).await?;
-        let endpoint = self.node.endpoint();
-        let request = RestoreRequest {
-            host: self.node.host(),
-            endpoint: &endpoint,
-            snapshot,
-            extensions,
-            cancel: self.stop,
-            deadline: RESTORE,
-        };
-        let mut progress = |what: &str, done, total| {
-            self.events.send(Event::Progress { what: what.to_owned(), done, total });
-        };
-        let restored = snapshot::restore(&request, &mut progress).await?;
-        for note in restored.notes {
-            self.events.send(Event::Warned { what: note });
+        let mut tables = Vec::new();
+        for node in self.topology.filled() {
+            let endpoint = node.endpoint();
+            let request = RestoreRequest {
+                host: node.host(),
+                endpoint: &endpoint,
+                snapshot,
+                extensions,
+                cancel: self.stop,
+                deadline: RESTORE,
+            };
+            let mut progress = |what: &str, done, total| {
+                self.events.send(Event::Progress { what: what.to_owned(), done, total });
+            };
+            let restored = snapshot::restore(&request, &mut progress).await?;
+            for note in restored.notes {
+                self.events.send(Event::Warned { what: note });
+            }
+            tables.push((node, restored.tables));
         }
         self.set_up().await?;
-        let tables = if scenario.setup.is_empty() { restored.tables } else { snapshot::sizes(&endpoint).await? };
-        self.events.send(Event::Restored {
-            node: self.node.name().to_owned(),
-            kind: snapshot.kind.to_owned(),
-            tables,
-            elapsed_ms: millis(started.elapsed()),
-        });
+        for (node, restored) in tables {
+            let of_setup = !scenario.setup.is_empty();
+            let tables = if of_setup { snapshot::sizes(&node.endpoint()).await? } else { restored };
+            self.events.send(Event::Restored {
+                node: node.name().to_owned(),
+                kind: snapshot.kind.to_owned(),
+                tables,
+                elapsed_ms: millis(started.elapsed()),
+            });
+        }
+        self.unless_stopped(async { Ok(self.topology.join_peers().await?) }).await?;
         self.replicas_ready("the snapshot").await
     }
 
     /// Until every replica has what was written so far. Before the plan, one that does not is nothing of the release's.
     async fn replicas_ready(&self, what: &str) -> Result<(), Failure> {
-        let waits = self.topology.replicas().map(|replica| async move {
-            let caught_up = replication::caught_up(self.node, replica, None).await;
+        let waits = self.topology.links().map(|(from, replica)| async move {
+            let caught_up = replication::caught_up(from, replica, None).await;
             caught_up.map_err(|behind| (replica, behind))
         });
         let waited = tokio::select! {
@@ -382,7 +390,7 @@ impl Stages<'_> {
         match waited {
             Ok(_) => Ok(()),
             Err((replica, behind)) => Err(Failure::Harness {
-                what: format!("{what} did not arrive on replica {}: {}", replica.name(), behind.words()),
+                what: format!("{what} did not arrive on node {}: {}", replica.name(), behind.words()),
                 hint: Some("its last log lines say why".to_owned()),
                 log: replica.log_tail(LOG_LINES).await,
             }),
@@ -393,7 +401,7 @@ impl Stages<'_> {
     async fn set_up(&self) -> Result<(), Failure> {
         let runner = self.runner(None);
         for (index, step) in self.rehearsal.scenario.setup.iter().enumerate() {
-            if runner.run(index, step, StepRole::Setup).await? == StepEnd::Failed {
+            if plan::run_step(&runner, index, step, StepRole::Setup).await?.end == StepEnd::Failed {
                 return Err(Failure::Harness {
                     what: format!("the setup step \"{}\" failed", step.name),
                     hint: Some("setup brings the snapshot to where the release begins; mend it first".into()),
@@ -459,9 +467,11 @@ impl Stages<'_> {
         if !self.node.is_up().await {
             return;
         }
-        join_all(self.topology.replicas().map(|replica| async move {
+        let links = self.topology.links().map(|(from, replica)| async move { (from, from.is_up().await, replica) });
+        let links = join_all(links).await.into_iter().filter(|(_, is_up, _)| *is_up);
+        join_all(links.map(|(from, _, replica)| async move {
             let (began, node) = (Instant::now(), replica.name().to_owned());
-            let behind = match replication::caught_up(self.node, replica, None).await {
+            let behind = match replication::caught_up(from, replica, None).await {
                 Ok(()) => return self.events.send(Event::CaughtUp { node, elapsed_ms: millis(began.elapsed()) }),
                 Err(behind) => behind,
             };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::current::Current;
 use super::dispatcher::Events;
 use super::run::Failure;
-use super::step::{Cut, Ended, Runner, Running, could_not};
+use super::step::{Cut, Ended, Runner, Running, could_not, refused};
 use crate::engine::release::{ReleaseSession, RunOptions, Script, ScriptError, Watch};
 use crate::engine::script::Source;
 use crate::engine::statistics::{self, Gathering};
@@ -21,6 +21,12 @@ pub(super) async fn run(runner: &Runner<'_>, running: &Running<'_>, source: Sour
         Err(problem) => return Ok(could_not(&problem)),
     };
     let mut session = connect(runner, running).await?;
+    if !running.step.replicated
+        && let Err(error) = session.stay_out_of_log(&running.node.endpoint()).await
+    {
+        session.close().await;
+        return refused(error);
+    }
     let mut watch = runner.watch(running);
     let result = session.run(&mut script, &options(runner, running), &mut watch, running.cancel).await;
     close(runner, running, session, result).await
@@ -33,7 +39,7 @@ pub(super) async fn analyze(
     tables: &[String],
     stages: bool,
 ) -> Result<Ended, Cut> {
-    let gathering = statistics::gathering(&runner.node(running.step).endpoint(), tables, stages).await;
+    let gathering = statistics::gathering(&running.node.endpoint(), tables, stages).await;
     let statements = match gathering.map_err(|error| Cut::Harness(Failure::harness(error.as_ref(), None)))? {
         Gathering::Script(text) => return run(runner, running, runner.text(running.step, text)).await,
         Gathering::Statements(statements) => statements,
@@ -57,31 +63,36 @@ fn options(runner: &Runner<'_>, running: &Running<'_>) -> RunOptions {
 async fn close(
     runner: &Runner<'_>,
     running: &Running<'_>,
-    session: ReleaseSession,
+    mut session: ReleaseSession,
     result: Result<(), ScriptError>,
 ) -> Result<Ended, Cut> {
-    if let Some(watching) = runner.watching.filter(|_| runner.node(running.step).replicates().is_none()) {
+    if let Some(watching) = runner.watching.filter(|_| runner.topology.is_writer(running.node)) {
         watching.owners.remove(session.id());
     }
+    let in_log = if running.step.replicated { Ok(None) } else { session.last_in_log().await };
     session.close().await;
-    match result {
-        Ok(()) => Ok(Ended::default()),
-        Err(error) => failed(error),
+    if let Err(error) = result {
+        return failed(error);
+    }
+    match in_log {
+        Ok(None) => Ok(Ended::default()),
+        Ok(Some(gtid)) => Ok(Ended::failed(format!("it was to stay out of the binary log, and wrote {gtid} there"))),
+        Err(error) => Err(Cut::Harness(Failure::harness(&error, None))),
     }
 }
 
 /// The step's session, known to whoever explains locks.
 pub(super) async fn connect(runner: &Runner<'_>, running: &Running<'_>) -> Result<ReleaseSession, Cut> {
-    let release = runner.endpoint(running.step).await?;
-    let node = runner.node(running.step);
+    let release = runner.endpoint(running).await?;
+    let node = running.node;
     let observer = node.endpoint().named("rehearsal observer");
     let (lineage, show_values) = (runner.lineage.clone(), runner.show_values);
     let session = match ReleaseSession::connect(&release, &observer, lineage, show_values, CONNECT).await {
         Ok(session) => session,
-        Err(error) => return Err(runner.no_session(running.step, error).await),
+        Err(error) => return Err(runner.no_session(running, error).await),
     };
     // Process ids mean nothing on another node.
-    if let Some(watching) = runner.watching.filter(|_| node.replicates().is_none()) {
+    if let Some(watching) = runner.watching.filter(|_| runner.topology.is_writer(node)) {
         watching.owners.set(session.id(), Owner::Step { step: running.index });
     }
     Ok(session)
@@ -119,6 +130,7 @@ pub(super) struct StepWatch<'a> {
     pub current: Option<&'a Current>,
     pub step: usize,
     pub role: StepRole,
+    pub node: &'a str,
 }
 
 impl Watch for StepWatch<'_> {
@@ -129,6 +141,7 @@ impl Watch for StepWatch<'_> {
         self.events.send(Event::StatementStarted {
             step: self.step,
             role: self.role,
+            node: self.node.to_owned(),
             index,
             sql: sql.to_owned(),
             place: Some(place.clone()),
@@ -139,7 +152,12 @@ impl Watch for StepWatch<'_> {
         if let Some(current) = self.current {
             current.set(self.step, None);
         }
-        self.events.send(Event::StatementEnded { step: self.step, role: self.role, statement: Box::new(statement) });
+        self.events.send(Event::StatementEnded {
+            step: self.step,
+            role: self.role,
+            node: self.node.to_owned(),
+            statement: Box::new(statement),
+        });
     }
 
     fn retried(&mut self, index: usize, attempt: u32, of: u32, pause: Duration) {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 
+use super::compare;
 use super::dispatcher::Events;
 use super::program;
 use super::replication::{self, Why};
@@ -30,7 +31,7 @@ pub(super) enum StepEnd {
     Failed,
 }
 
-/// Runs steps, each on its node.
+/// Runs steps, each on one node at a time.
 pub(super) struct Runner<'a> {
     pub scenario: &'a Scenario,
     pub topology: &'a Topology,
@@ -48,11 +49,13 @@ pub(super) struct Runner<'a> {
 }
 
 /// A step that is being run, and why.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Running<'a> {
     /// Position in the plan; an undo carries that of the step it takes back.
     pub index: usize,
     pub step: &'a Step,
+    /// Of the step's, the one that it runs on.
+    pub node: &'a Node,
     pub role: StepRole,
     /// Ends this step's work: its timeout, or the whole run's end.
     pub cancel: &'a CancellationToken,
@@ -92,33 +95,30 @@ impl Ended {
 }
 
 impl Runner<'_> {
-    /// Runs one step to its end.
+    /// Runs one step on one of its nodes, to its end.
     ///
     /// # Errors
     /// When the run was told to stop meanwhile, or the harness failed.
-    pub(super) async fn run(&self, index: usize, step: &Step, role: StepRole) -> Result<StepEnd, Failure> {
+    pub(super) async fn run(&self, index: usize, step: &Step, node: &Node, role: StepRole) -> Result<StepEnd, Failure> {
         if self.stop.is_cancelled() {
             return Err(Failure::Stopped);
-        }
-        if let Some(watching) = self.watching {
-            watching.enter_step(index).await;
         }
         self.events.send(Event::StepStarted {
             step: index,
             name: step.name.clone(),
-            node: step.on.clone(),
+            node: node.name().to_owned(),
             action: step.action.name().to_owned(),
             role,
             statements: None,
         });
         let started = Instant::now();
         let cancel = self.stop.child_token();
-        let running = Running { index, step, role, cancel: &cancel };
+        let running = Running { index, step, node, role, cancel: &cancel };
         let cut = within(step.timeout, &cancel, self.act(&running)).await;
         let (result, ended, failure) = match cut {
             Ok(ended) if ended.error.is_none() => (StepResult::Done, ended, None),
-            Ok(ended) => self.failed(step, ended).await,
-            Err(Cut::Failed(ended)) => self.failed(step, *ended).await,
+            Ok(ended) => self.failed(node, ended).await,
+            Err(Cut::Failed(ended)) => self.failed(node, *ended).await,
             Err(Cut::Cancelled) if self.stop.is_cancelled() => {
                 (StepResult::Interrupted, Ended::default(), Some(Failure::Stopped))
             }
@@ -128,17 +128,15 @@ impl Runner<'_> {
         self.events.send(Event::StepEnded {
             step: index,
             role,
+            node: node.name().to_owned(),
             result,
             elapsed_ms: millis(started.elapsed()),
             error: ended.error,
             output: ended.output,
             rows: ended.rows,
         });
-        if let Some(watching) = self.watching {
-            watching.leave_step().await;
-            if failure.is_none() {
-                tell_disk(self.node(step), self.events).await;
-            }
+        if self.watching.is_some() && failure.is_none() {
+            tell_disk(node, self.events).await;
         }
         match failure {
             Some(failure) => Err(failure),
@@ -147,13 +145,13 @@ impl Runner<'_> {
         }
     }
 
-    /// The node that a step is on; the scenario names no other.
-    pub(super) fn node(&self, step: &Step) -> &Node {
-        self.topology.node(&step.on).unwrap_or(self.topology.writer())
+    /// A node of that name; the scenario names no other.
+    pub(super) fn node(&self, name: &str) -> &Node {
+        self.topology.node(name).unwrap_or(self.topology.writer())
     }
 
-    async fn failed(&self, step: &Step, mut ended: Ended) -> (StepResult, Ended, Option<Failure>) {
-        match self.machines_fault(self.node(step), &mut ended).await {
+    async fn failed(&self, node: &Node, mut ended: Ended) -> (StepResult, Ended, Option<Failure>) {
+        match self.machines_fault(node, &mut ended).await {
             Some(failure) => (StepResult::Interrupted, ended, Some(failure)),
             None => (StepResult::Failed, ended, None),
         }
@@ -192,11 +190,15 @@ impl Runner<'_> {
             Action::WaitUntil { sql, deadline } => self.wait_until(running, sql, *deadline).await,
             Action::WaitCaughtUp { deadline } => self.wait_caught_up(running, *deadline).await,
             Action::Check { sql, rows } => self.check(running, sql, rows).await,
+            Action::Compare { nodes, schema, data } => {
+                let nodes: Vec<&Node> = nodes.iter().map(|name| self.node(name)).collect();
+                compare::run(self, running, &nodes, (*schema, *data)).await
+            }
         }
     }
 
     async fn restart(&self, running: &Running<'_>) -> Result<Ended, Cut> {
-        match self.node(running.step).restart().await {
+        match running.node.restart().await {
             // A server cannot be left half way: what its time was up for ended all the same.
             Ok(()) if running.cancel.is_cancelled() => Err(Cut::Cancelled),
             Ok(()) => Ok(Ended::default()),
@@ -220,27 +222,51 @@ impl Runner<'_> {
         }
     }
 
-    /// A replica for itself, or all of them.
+    /// A replica for itself, or all of them; a writer for its peer as well.
     async fn wait_caught_up(&self, running: &Running<'_>, deadline: Duration) -> Result<Ended, Cut> {
-        let node = self.node(running.step);
-        let replicas =
-            self.topology.replicas().filter(|replica| node.replicates().is_none() || replica.name() == node.name());
-        let waited = join_all(replicas.map(|replica| async move {
-            let caught_up = replication::caught_up(self.topology.writer(), replica, Some(deadline)).await;
-            let Err(behind) = caught_up else { return Ok(None) };
-            let what = format!("{} has not caught up: {}", replica.name(), behind.words());
-            match machines_trouble(replica).await {
-                Some(trouble) => Err(Failure::trouble(trouble, replica.name(), &what, Vec::new())),
-                None if behind.why == Why::Unknown => Err(Failure::Harness { what, hint: None, log: Vec::new() }),
-                None => Ok(Some(what)),
-            }
-        }));
-        let waited = tokio::select! {
-            waited = waited => waited.into_iter().collect::<Result<Vec<_>, _>>().map_err(Cut::Harness)?,
-            () = running.cancel.cancelled() => return Err(Cut::Cancelled),
-        };
-        let behind: Vec<String> = waited.into_iter().flatten().collect();
+        let is_writer = self.topology.is_writer(running.node);
+        let replicas = self.topology.replicas().filter(|replica| is_writer || replica.name() == running.node.name());
+        let behind = self.behind(running, replicas.collect(), deadline).await?;
         Ok(if behind.is_empty() { Ended::default() } else { Ended::failed(behind.join("; ")) })
+    }
+
+    /// Waits until the writer has what its peer has written, and these have what the writer has then; gives who has not, and why.
+    ///
+    /// # Errors
+    /// The step was cancelled, or a node could not be asked.
+    pub(super) async fn behind(
+        &self,
+        running: &Running<'_>,
+        replicas: Vec<&Node>,
+        deadline: Duration,
+    ) -> Result<Vec<String>, Cut> {
+        let writer = self.topology.writer();
+        let began = Instant::now();
+        let waits = async {
+            if let Some(peer) = self.topology.peer()
+                && let Some(what) = self.has_not(peer, writer, deadline).await?
+            {
+                return Ok(vec![what]);
+            }
+            let left = deadline.saturating_sub(began.elapsed());
+            let waited = join_all(replicas.into_iter().map(|replica| self.has_not(writer, replica, left))).await;
+            Ok(waited.into_iter().collect::<Result<Vec<_>, Failure>>()?.into_iter().flatten().collect())
+        };
+        tokio::select! {
+            waited = waits => waited.map_err(Cut::Harness),
+            () = running.cancel.cancelled() => Err(Cut::Cancelled),
+        }
+    }
+
+    /// Why a node has not got what another has written; none if it has.
+    async fn has_not(&self, from: &Node, replica: &Node, deadline: Duration) -> Result<Option<String>, Failure> {
+        let Err(behind) = replication::caught_up(from, replica, Some(deadline)).await else { return Ok(None) };
+        let what = format!("{} has not caught up: {}", replica.name(), behind.words());
+        match machines_trouble(replica).await {
+            Some(trouble) => Err(Failure::trouble(trouble, replica.name(), &what, Vec::new())),
+            None if behind.why == Why::Unknown => Err(Failure::Harness { what, hint: None, log: Vec::new() }),
+            None => Ok(Some(what)),
+        }
     }
 
     async fn check(&self, running: &Running<'_>, sql: &str, expected: &[Vec<String>]) -> Result<Ended, Cut> {
@@ -273,9 +299,9 @@ impl Runner<'_> {
     }
 
     /// The node as the step's role.
-    pub(super) async fn endpoint(&self, step: &Step) -> Result<Endpoint, Cut> {
-        let node = self.node(step);
-        let Some(role) = &step.run_as else { return Ok(node.endpoint()) };
+    pub(super) async fn endpoint(&self, running: &Running<'_>) -> Result<Endpoint, Cut> {
+        let node = running.node;
+        let Some(role) = &running.step.run_as else { return Ok(node.endpoint()) };
         node.endpoint_as(role).await.map_err(|error| {
             if error.is_refusal() && self.logins.contains(role) {
                 Cut::Failed(Box::new(could_not(&error)))
@@ -286,11 +312,12 @@ impl Runner<'_> {
     }
 
     /// Why the step has no session.
-    pub(super) async fn no_session(&self, step: &Step, error: SessionError) -> Cut {
-        if self.has_ended(self.node(step)).await {
-            return Cut::Failed(Box::new(Ended::failed(format!("the server of node {} is not up", step.on))));
+    pub(super) async fn no_session(&self, running: &Running<'_>, error: SessionError) -> Cut {
+        if self.has_ended(running.node).await {
+            let what = format!("the server of node {} is not up", running.node.name());
+            return Cut::Failed(Box::new(Ended::failed(what)));
         }
-        match (error, &step.run_as) {
+        match (error, &running.step.run_as) {
             (SessionError::Connect { refused: Some(error), .. }, Some(role)) if self.logins.contains(role) => {
                 let what = format!("the server refused the step's session: {}", error.message);
                 Cut::Failed(Box::new(Ended::with(StepError { what, sql: Some(*error), place: None, exit: None })))
@@ -302,19 +329,20 @@ impl Runner<'_> {
     /// Whether the plan ended that replica. The news of it may be a moment late.
     async fn has_ended(&self, node: &Node) -> bool {
         let began = Instant::now();
-        while node.replicates().is_some() && node.is_up().await {
+        let is_writer = self.topology.is_writer(node);
+        while !is_writer && node.is_up().await {
             if began.elapsed() > SERVER_GONE {
                 return false;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        node.replicates().is_some()
+        !is_writer
     }
 
     /// Puts addresses in place of `${node.…}`; the scenario names no node that is not there.
     pub(super) fn substitute(&self, text: &str) -> String {
         scenario::substitute(text, |name, field| {
-            let endpoint = self.topology.node(name).unwrap_or(self.topology.writer()).endpoint();
+            let endpoint = self.node(name).endpoint();
             match field {
                 NodeField::Host => endpoint.host,
                 NodeField::Port => endpoint.port.to_string(),
@@ -334,18 +362,22 @@ impl Runner<'_> {
         name.to_string_lossy().into_owned()
     }
 
-    pub(super) fn watch(&self, running: &Running<'_>) -> StepWatch<'_> {
+    pub(super) fn watch<'w>(&'w self, running: &Running<'w>) -> StepWatch<'w> {
+        // Of several nodes, those who measure watch the writer.
+        let writer = self.topology.writer().name();
+        let is_watched = running.node.name() == writer || running.step.on.iter().all(|node| node != writer);
         StepWatch {
             events: self.events,
-            current: self.watching.map(|watching| &watching.current),
+            current: self.watching.filter(|_| is_watched).map(|watching| &watching.current),
             step: running.index,
             role: running.role,
+            node: running.node.name(),
         }
     }
 }
 
 /// What a refused query of a check or a wait is to its step.
-fn refused(error: SessionError) -> Result<Ended, Cut> {
+pub(super) fn refused(error: SessionError) -> Result<Ended, Cut> {
     match error {
         SessionError::Refused(error) | SessionError::Lost(error) => {
             Ok(Ended::with(StepError { what: error.message.clone(), sql: Some(*error), place: None, exit: None }))

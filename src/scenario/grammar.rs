@@ -65,11 +65,11 @@ table! {
         optional settings: Map<Scalar>,
         /// Extensions it needs: "unit", or "unit@7" for a version.
         optional extensions: List<Text>,
-        /// The node it is a physical replica of.
+        /// The node it is a replica of.
         optional replicates: Text,
+        /// Master-master: the other of its pair.
+        optional peers: List<Text>,
     } later {
-        /// Master-master: the nodes it writes to.
-        peers: List<Text>,
         /// The node it subscribes to.
         subscribes: SubscribesTable,
         /// Packages that its image needs.
@@ -190,8 +190,12 @@ table! {
     StepTable "a step" {
         /// Each step its own; not needed in `setup` and for an `undo` of one action.
         optional name: Text,
-        /// Where it runs: a node's name, "writer" or "all".
+        /// Where it runs: a node's name, "writer", "readers", "all", or a list of these; one after the other.
         optional on: OneOrMany,
+        /// How many nodes at a time; 1 unless given.
+        optional at_once: Either<Count<1>, Word<All>>,
+        /// False keeps the statements out of the binary log, on MySQL and MariaDB.
+        optional replicated: bool,
         /// The role it runs as; a superuser unless given.
         optional r#as: Text,
         /// The longest it may take.
@@ -228,15 +232,13 @@ table! {
         optional wait: Either<Positive, WaitTable>,
         /// Action: compare the rows of a query.
         optional check: CheckTable,
+        /// Action: compare nodes with each other, once each has what the others wrote.
+        optional compare: CompareTable,
         /// Steps in order: in an `undo`; as a group not supported yet.
         optional steps: List<Named<StepTable>>,
     } later {
-        /// How many nodes at a time.
-        at_once: Either<Count<1>, Word<All>>,
         /// Repeats the group's steps on each.
         each: List<Text>,
-        /// False keeps the statements out of the binlog.
-        replicated: bool,
         /// Action: a migration tool's files.
         migrations: MigrationsTable,
         /// Action: a new major version.
@@ -263,8 +265,6 @@ table! {
         stop: Either<bool, OneOrMany>,
         /// Action: start a node.
         start: Either<bool, OneOrMany>,
-        /// Action: compare nodes.
-        compare: CompareTable,
         /// Action: ask a person.
         confirm: ConfirmTable,
         /// Group: steps at once.
@@ -369,8 +369,10 @@ table! {
 
 table! {
     /// Nodes that should be equal.
-    CompareTable "`compare`" form_only {
+    CompareTable "`compare`" {
+        /// At least two; each is compared with the first.
         required nodes: List<Text>,
+        /// "both" unless given.
         optional what: Word<CompareWhat>,
     }
 }

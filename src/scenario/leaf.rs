@@ -306,6 +306,20 @@ pub(super) enum CustomKind {
 
 words!(CustomKind, "kind of probe", ["read" => CustomKind::Read, "write" => CustomKind::Write]);
 
+/// What is compared of nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CompareWhat {
+    Schema,
+    Data,
+    Both,
+}
+
+words!(CompareWhat, "part", [
+    "schema" => CompareWhat::Schema,
+    "data" => CompareWhat::Data,
+    "both" => CompareWhat::Both,
+]);
+
 /// Words of parts that are not built yet: known, and of no further meaning.
 macro_rules! later_words {
     ($($(#[$doc:meta])* $type:ident, $what:literal, [$($word:literal),*];)*) => {
@@ -329,7 +343,6 @@ later_words! {
     Layout, "layout", [
         "flyway", "sqlx", "diesel", "goose", "dbmate", "golang-migrate", "prisma", "refinery"
     ];
-    CompareWhat, "part", ["schema", "data", "both"];
     All, "number of nodes", ["all"];
     CaughtUp, "condition", ["caught_up"];
 }

@@ -73,10 +73,9 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// What takes the snapshot and the release: the node that is nobody's replica.
+    /// What takes the snapshot and the release: the node that is nobody's replica, of a pair the first in the file.
     pub fn writer(&self) -> &Node {
-        let nodes = &self.topology.nodes;
-        nodes.iter().find(|node| node.replicates.is_none()).unwrap_or(&nodes[0])
+        self.topology.writer()
     }
 
     /// The version that the writer runs: its own where it has one, else the topology's.
@@ -125,8 +124,31 @@ pub struct Topology {
     pub engine: EngineKind,
     /// The default of every node: "15" on Postgres, "11.8" on MariaDB.
     pub version: String,
-    /// At least one, in the file's order. One is nobody's replica; all others come down from it.
+    /// At least one, in the file's order. One is nobody's replica, or two that are a pair; all others come down from these.
     pub nodes: Vec<Node>,
+}
+
+impl Topology {
+    /// The node that is nobody's replica, of a pair the first in the file.
+    pub fn writer(&self) -> &Node {
+        self.nodes.iter().find(|node| node.replicates.is_none()).unwrap_or(&self.nodes[0])
+    }
+
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.name == name)
+    }
+
+    /// All nodes but the writer, which get what it writes: replicas, and its peer.
+    pub fn followers(&self) -> impl Iterator<Item = &Node> {
+        let writer = &self.writer().name;
+        self.nodes.iter().filter(move |node| node.name != *writer)
+    }
+
+    /// The node from which another gets what the writer writes; none of the writer itself.
+    pub fn upstream<'t>(&'t self, node: &'t Node) -> Option<&'t str> {
+        let from = node.replicates.as_ref().or_else(|| node.peers.first());
+        from.filter(|_| node.name != self.writer().name).map(String::as_str)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -139,6 +161,9 @@ pub struct Node {
     /// The node that it is a replica of: physical on Postgres, by GTID on the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicates: Option<String>,
+    /// The other of a master-master pair; empty, or one, which names this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<String>,
 }
 
 /// `unit@7`: an extension, and the version asked for.
@@ -253,8 +278,15 @@ pub struct Step {
     pub name: String,
     /// Line on which it begins, from 1; of the base file for a step that stands there.
     pub line: usize,
-    /// The node it runs on.
-    pub on: String,
+    /// The nodes it runs on, in their order; at least one. A text alone in logs where it is one.
+    #[serde(with = "one_or_many")]
+    pub on: Vec<String>,
+    /// How many of them at a time, at least one.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub at_once: usize,
+    /// False keeps what it writes out of the binary log, and fails the step where it got there.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub replicated: bool,
     /// The role; none = the superuser.
     pub run_as: Option<String>,
     #[serde(with = "opt_millis")]
@@ -334,6 +366,13 @@ pub enum Action {
         sql: String,
         rows: Vec<Vec<String>>,
     },
+    /// Nodes that should be equal, once each has what the others wrote.
+    Compare {
+        /// At least two; each is compared with the first.
+        nodes: Vec<String>,
+        schema: bool,
+        data: bool,
+    },
 }
 
 impl Action {
@@ -346,6 +385,7 @@ impl Action {
             Action::Restart => "restart",
             Action::WaitFor { .. } | Action::WaitUntil { .. } | Action::WaitCaughtUp { .. } => "wait",
             Action::Check { .. } => "check",
+            Action::Compare { .. } => "compare",
         }
     }
 }
@@ -394,6 +434,50 @@ pub enum ExpectedOutcome {
     Passed,
     Failed,
     Inconclusive,
+}
+
+fn one() -> usize {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_one(count: &usize) -> bool {
+    *count == 1
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_yes(value: &bool) -> bool {
+    *value
+}
+
+/// Names as a list, or one as a text alone.
+mod one_or_many {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        One(String),
+        Many(Vec<String>),
+    }
+
+    pub fn serialize<S: Serializer>(names: &[String], to: S) -> Result<S::Ok, S::Error> {
+        match names {
+            [name] => to.serialize_str(name),
+            names => names.serialize(to),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+        Ok(match Form::deserialize(from)? {
+            Form::One(name) => vec![name],
+            Form::Many(names) => names,
+        })
+    }
 }
 
 /// Durations as milliseconds, a number, as in every file of the tool's.

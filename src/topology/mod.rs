@@ -1,4 +1,4 @@
-//! The nodes of a rehearsal, wired as its scenario says: one that takes the writes, and its replicas.
+//! The nodes of a rehearsal, wired as its scenario says: one that takes the writes, its replicas, and its peer.
 
 mod node;
 mod replication;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::client_login;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::host::StopMode;
-use crate::engine::server::{self, BoxError, ServerError, Wanted};
+use crate::engine::server::{self, BoxError, Pairing, ServerError, Wanted};
 use crate::lab::lease::LeasedNode;
 use crate::lab::{self, Lab, LabError, LabKind};
 use crate::scenario::{self, Scenario};
@@ -96,6 +96,7 @@ pub struct Topology {
     lab: Lab,
     nodes: Vec<Node>,
     logs: PathBuf,
+    pairing: Pairing,
 }
 
 impl Topology {
@@ -118,7 +119,8 @@ impl Topology {
         }?;
         // Not given up half way: from here on there is something to clear away.
         let lab = Lab::open(kind, request.run, base).await?;
-        let mut topology = Topology { lab, nodes: Vec::new(), logs: request.logs.to_owned() };
+        let pairing = server::pairing(request.scenario.topology.engine);
+        let mut topology = Topology { lab, nodes: Vec::new(), logs: request.logs.to_owned(), pairing };
         let started = tokio::select! {
             started = topology.start_nodes(request.scenario) => started,
             () = cancel.cancelled() => Err(TopologyError::Cancelled),
@@ -143,13 +145,46 @@ impl Topology {
         &self.nodes
     }
 
-    /// What takes the snapshot and the release.
+    /// What takes the snapshot and the release; of a pair the first in the file.
     pub fn writer(&self) -> &Node {
         &self.nodes[0]
     }
 
+    pub fn is_writer(&self, node: &Node) -> bool {
+        node.name() == self.writer().name()
+    }
+
+    /// All nodes but the writer: each gets what that one writes, its peer as well.
     pub fn replicas(&self) -> impl Iterator<Item = &Node> {
-        self.nodes.iter().filter(|node| node.replicates().is_some())
+        self.nodes.iter().filter(|node| !self.is_writer(node))
+    }
+
+    /// The other of the writer's pair.
+    pub fn peer(&self) -> Option<&Node> {
+        self.node(self.writer().peer()?)
+    }
+
+    /// Whose writes are to arrive where: the writer's on all the others, and its peer's on the writer.
+    pub fn links(&self) -> impl Iterator<Item = (&Node, &Node)> {
+        let from_writer = self.replicas().map(|replica| (self.writer(), replica));
+        from_writer.chain(self.peer().map(|peer| (peer, self.writer())))
+    }
+
+    /// The nodes that the snapshot goes into: the writer, and its peer where replication does not carry all of it there.
+    pub fn filled(&self) -> impl Iterator<Item = &Node> {
+        let peer = self.peer().filter(|_| self.pairing == Pairing::Alike);
+        std::iter::once(self.writer()).chain(peer)
+    }
+
+    /// Makes a pair of nodes that had to be filled first, and proves it in both directions. Nothing where there is none.
+    ///
+    /// # Errors
+    /// [`TopologyError`].
+    pub async fn join_peers(&self) -> Result<(), TopologyError> {
+        match self.peer() {
+            Some(peer) if self.pairing == Pairing::Alike => replication::join([self.writer(), peer]).await,
+            _ => Ok(()),
+        }
     }
 
     pub fn node(&self, name: &str) -> Option<&Node> {
@@ -161,7 +196,8 @@ impl Topology {
     /// # Errors
     /// A replica refused it.
     pub async fn as_in_production(&self) -> Result<(), TopologyError> {
-        replication::as_in_production(&self.replicas().collect::<Vec<_>>()).await
+        let followers: Vec<&Node> = self.links().map(|(_, follower)| follower).collect();
+        replication::as_in_production(&followers).await
     }
 
     /// Settings of any node that make the lab unlike production, name to value.
@@ -210,7 +246,7 @@ impl Topology {
         for node in &self.nodes {
             match node.outlive().await {
                 // One that the plan broke is no reason to lose the others.
-                Err(error) if node.replicates().is_some() => {
+                Err(error) if !self.is_writer(node) => {
                     tracing::warn!(%error, node = node.name(), "a replica could not be kept");
                     continue;
                 }
@@ -232,6 +268,7 @@ impl Topology {
     async fn start_nodes(&mut self, scenario: &Scenario) -> Result<(), TopologyError> {
         let lab = self.lab.handle();
         let engine = scenario.topology.engine;
+        let writer = &scenario.writer().name;
         let hosts = scenario.topology.nodes.iter().zip(1..).map(|(node, number)| {
             let lab = &lab;
             async move {
@@ -247,7 +284,8 @@ impl Topology {
             let launches = ready.into_iter().map(|(node, number, host)| {
                 let database = scenario.snapshot.database.clone();
                 let (version, settings) = (node.version.clone(), node.settings.clone());
-                let wanted = Wanted { number, version, settings, database };
+                let in_pair = node.peers.first().map(|_| if node.name == *writer { 1 } else { 2 });
+                let wanted = Wanted { number, version, settings, database, in_pair };
                 let upstream = upstream_of(node).flatten();
                 Node::launch(lab.clone(), host, engine, node, wanted, upstream, &self.logs)
             });
@@ -255,7 +293,10 @@ impl Topology {
             self.nodes.extend(started);
             waiting = rest;
         }
-        let replicas: Vec<&Node> = self.replicas().collect();
+        if let Some(peer) = self.peer().filter(|_| self.pairing == Pairing::Empty) {
+            replication::join([self.writer(), peer]).await?;
+        }
+        let replicas: Vec<&Node> = self.nodes.iter().filter(|node| node.replicates().is_some()).collect();
         if replicas.is_empty() { Ok(()) } else { replication::prove(self.writer(), &replicas).await }
     }
 

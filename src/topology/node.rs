@@ -29,6 +29,7 @@ const FULL_BYTES: u64 = 64 * 1024;
 pub struct Node {
     name: String,
     replicates: Option<String>,
+    peer: Option<String>,
     software: Software,
     lab: LabHandle,
     host: Arc<dyn LabHost>,
@@ -92,7 +93,8 @@ impl Node {
         match started.await {
             Ok(running) => {
                 let started = Node::on(lab, &node.name, software, host, server, running);
-                Ok(Node { replicates: upstream.map(|upstream| upstream.name.clone()), ..started })
+                let replicates = upstream.map(|upstream| upstream.name.clone());
+                Ok(Node { replicates, peer: node.peers.first().cloned(), ..started })
             }
             Err(source) => {
                 collect_logs(&node.name, host.as_ref(), server.as_ref(), logs).await?;
@@ -108,6 +110,11 @@ impl Node {
     /// The node that it is a replica of.
     pub fn replicates(&self) -> Option<&str> {
         self.replicates.as_deref()
+    }
+
+    /// The other of its pair.
+    pub fn peer(&self) -> Option<&str> {
+        self.peer.as_deref()
     }
 
     /// As the server says: "15.18 (Debian 15.18-0+deb12u1)".
@@ -298,6 +305,11 @@ impl Node {
         if again { self.restart().await } else { Ok(()) }
     }
 
+    /// Makes it follow the other of its pair.
+    pub(super) async fn follow_peer(&self, peer: &Node) -> Result<(), TopologyError> {
+        self.server.follow_peer(peer.server.as_ref()).await.map_err(|source| self.failed(source))
+    }
+
     /// Nothing that happens to the server from here on is news.
     pub(super) fn forget(&self) {
         self.forgotten.store(true, Ordering::Relaxed);
@@ -322,6 +334,7 @@ impl Node {
         Node {
             name: name.to_owned(),
             replicates: None,
+            peer: None,
             software,
             lab,
             host,

@@ -2,8 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use futures::future::try_join_all;
+
 use super::{Node, TopologyError};
 use crate::engine::replication::{self, Heart, Pulse};
+use crate::engine::server::BoxError;
 use crate::event::with_causes;
 
 /// For a row to arrive on a replica that has just been made.
@@ -12,24 +15,54 @@ const POLL: Duration = Duration::from_millis(10);
 /// Of one look at a replica.
 const LOOK: Duration = Duration::from_secs(10);
 
+/// Lines of a replica's log that an error carries.
+const LOG_LINES: usize = 20;
+
+/// The beat that proves replicas; those that prove a pair go before it.
+const OF_REPLICAS: i64 = 3;
+
 /// Commits a row on the writer and waits until each replica shows it.
 pub(super) async fn prove(writer: &Node, replicas: &[&Node]) -> Result<(), TopologyError> {
-    let could_not = |source| TopologyError::Replication { node: writer.name().to_owned(), source };
-    Heart::make(&writer.endpoint()).await.map_err(could_not)?;
-    let heart = Heart::connect(&writer.endpoint()).await.map_err(could_not)?;
-    heart.beat(1).await.map_err(could_not)?;
-    futures::future::try_join_all(replicas.iter().map(|replica| arrives(replica))).await.map(|_| ())
+    Heart::make(&writer.endpoint()).await.map_err(could_not(writer))?;
+    let heart = Heart::connect(&writer.endpoint()).await.map_err(could_not(writer))?;
+    heart.beat(OF_REPLICAS).await.map_err(could_not(writer))?;
+    let shows = async |replica: &Node| {
+        let shown = Pulse::connect(&replica.endpoint(), None).await?.read().await?;
+        Ok(shown.number.is_some_and(|number| number >= OF_REPLICAS))
+    };
+    try_join_all(replicas.iter().map(|replica| arrives(replica, || shows(replica)))).await.map(|_| ())
 }
 
-async fn arrives(replica: &Node) -> Result<(), TopologyError> {
+/// Makes two nodes follow each other, and waits until a row of each arrives on the other.
+pub(super) async fn join(pair: [&Node; 2]) -> Result<(), TopologyError> {
+    let [one, other] = pair;
+    for node in pair {
+        replication::prepare_proof(&node.endpoint()).await.map_err(could_not(node))?;
+    }
+    // One after the other: each may have to wait until nothing is under way on the node that it is to follow.
+    other.follow_peer(one).await?;
+    one.follow_peer(other).await?;
+    for (number, [from, to]) in (1..).zip([[one, other], [other, one]]) {
+        replication::put_proof(&from.endpoint(), number).await.map_err(could_not(from))?;
+        arrives(to, async || replication::has_proof(&to.endpoint(), number).await).await?;
+    }
+    for node in pair {
+        replication::remove_proof(&node.endpoint()).await.map_err(could_not(node))?;
+    }
+    Ok(())
+}
+
+async fn arrives<F: Future<Output = Result<bool, BoxError>>>(
+    replica: &Node,
+    shows: impl Fn() -> F,
+) -> Result<(), TopologyError> {
     let began = Instant::now();
     loop {
-        let look = async { Pulse::connect(&replica.endpoint()).await?.read().await };
         let silent = || Err(format!("no answer within {LOOK:?}").into());
-        let shown = tokio::time::timeout(LOOK, look).await.unwrap_or_else(|_| silent());
+        let shown = tokio::time::timeout(LOOK, shows()).await.unwrap_or_else(|_| silent());
         let last = match shown {
-            Ok(shown) if shown.number >= 1 => return Ok(()),
-            Ok(_) => "an older row".to_owned(),
+            Ok(true) => return Ok(()),
+            Ok(false) => "an older row".to_owned(),
             Err(error) => with_causes(error.as_ref()),
         };
         let last = match tokio::time::timeout(LOOK, replication::ailment(&replica.endpoint())).await {
@@ -44,15 +77,18 @@ async fn arrives(replica: &Node) -> Result<(), TopologyError> {
     }
 }
 
-/// Lines of a replica's log that an error carries.
-const LOG_LINES: usize = 20;
-
 /// Takes back what made replicas quicker than production's while everything was made ready.
 pub(super) async fn as_in_production(replicas: &[&Node]) -> Result<(), TopologyError> {
-    futures::future::try_join_all(replicas.iter().map(|replica| async {
-        let could_not = |source| TopologyError::Replication { node: replica.name().to_owned(), source };
-        replication::as_in_production(&replica.endpoint()).await.map_err(could_not)
-    }))
+    try_join_all(
+        replicas.iter().map(|replica| async {
+            replication::as_in_production(&replica.endpoint()).await.map_err(could_not(replica))
+        }),
+    )
     .await
     .map(|_| ())
+}
+
+fn could_not(node: &Node) -> impl Fn(BoxError) -> TopologyError {
+    let node = node.name().to_owned();
+    move |source| TopologyError::Replication { node: node.clone(), source }
 }

@@ -74,6 +74,7 @@ fn scenario(version: &str, settings: &[(&str, &str)]) -> Scenario {
         settings: settings.collect(),
         extensions: Vec::new(),
         replicates: None,
+        peers: Vec::new(),
     };
     Scenario {
         name: "a lab".to_owned(),
@@ -339,7 +340,13 @@ async fn a_taken_port_is_left_to_whoever_has_it() {
     let host = lab.handle().host("h", &software("15")).await.expect("a host");
     let taken = host.listen().port;
     let _taker = TcpListener::bind(("127.0.0.1", taken)).expect("nobody has it yet");
-    let wanted = Wanted { number: 1, version: "15".to_owned(), settings: BTreeMap::new(), database: "shop".to_owned() };
+    let wanted = Wanted {
+        number: 1,
+        version: "15".to_owned(),
+        settings: BTreeMap::new(),
+        database: "shop".to_owned(),
+        in_pair: None,
+    };
     let server = Server::init(Arc::clone(&host) as Arc<dyn Host>, wanted).await.expect("made");
     let running = server.start().await.expect("started on another port");
     assert_ne!(running.endpoint.port, taken);

@@ -26,6 +26,7 @@ mod server_log;
 pub mod session;
 pub mod statistics;
 pub mod tokens;
+mod unlogged;
 pub mod url;
 pub mod waits;
 mod watch;

@@ -84,6 +84,8 @@ impl Pulse {
         Ok(connection.query_first("SELECT number FROM beat WHERE id = 1").await?.unwrap_or_default())
     }
 
+    /// What the replica wrote itself, as one of a pair, it has: nobody sends that back to it.
+    ///
     /// Chapters "Functions Used with Global Transaction Identifiers (GTIDs)" of MySQL's manual and "MASTER_GTID_WAIT" of MariaDB's.
     ///
     /// # Errors
@@ -92,9 +94,12 @@ impl Pulse {
         let mut connection = self.connection.lock().await;
         // There is no other kind of position here.
         let Position::Gtid(to) = to else { return Ok(Standing::default()) };
-        let has_it = match self.engine {
-            EngineKind::Mysql => "SELECT GTID_SUBSET(?, @@GLOBAL.gtid_executed)",
-            _ => "SELECT MASTER_GTID_WAIT(?, 0) = 0",
+        let (has_it, to) = match self.engine {
+            EngineKind::Mysql => ("SELECT GTID_SUBSET(?, @@GLOBAL.gtid_executed)", to.clone()),
+            _ => {
+                let own: Option<u32> = connection.query_first("SELECT @@GLOBAL.server_id").await?;
+                ("SELECT MASTER_GTID_WAIT(?, 0) = 0", of_others(to, own.unwrap_or_default()))
+            }
         };
         let has_it = connection.exec_first::<bool, _, _>(has_it, (to,)).await?.unwrap_or(false);
         let status = Status::of(&mut connection).await?;
@@ -108,6 +113,12 @@ impl Pulse {
             words,
         })
     }
+}
+
+/// Of "domain-server-number" in a row, those that another server wrote.
+fn of_others(gtids: &str, own: u32) -> String {
+    let is_own = |gtid: &&str| gtid.split('-').nth(1) == Some(own.to_string().as_str());
+    gtids.split(',').filter(|gtid| !is_own(gtid)).collect::<Vec<_>>().join(",")
 }
 
 /// What a replica says of itself (chapter "SHOW REPLICA STATUS" of the manuals).
@@ -219,4 +230,17 @@ pub async fn as_in_production(replica: &Endpoint) -> Result<(), DriverError> {
         Ok(())
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_wrote_itself_is_not_waited_for() {
+        assert_eq!(of_others("1-1-50,2-2-30", 2), "1-1-50");
+        assert_eq!(of_others("0-12-7", 2), "0-12-7");
+        assert_eq!(of_others("2-2-30", 2), "");
+        assert_eq!(of_others("", 2), "");
+    }
 }

@@ -173,6 +173,9 @@ impl Runner<'_> {
             Some(observer) => looked_at(asking, observer, &mut sampled, self.watch, started).await,
             None => (asking.await, started.elapsed()),
         };
+        if let Some(unlogged) = &mut self.session.unlogged {
+            unlogged.look(self.session.connection.id()).await.map_err(not_seen)?;
+        }
         let (rows, error) = match answered {
             Ok(answer) => (Some(answer.count), None),
             Err(Stopped::Refused(error)) => (None, Some(error)),

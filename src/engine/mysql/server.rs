@@ -3,8 +3,8 @@
 mod replica;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -35,24 +35,19 @@ const OF_FILES: &[&str] = &[
     "lower-case-table-names",
 ];
 
-/// What the performance schema must keep for statements to be measured: what a session holds, and the stages that it goes through. Those
-/// that a scenario asks for are kept as well.
-const INSTRUMENTS: &[(&str, &str)] = &[
-    ("performance-schema-instrument", "wait/lock/metadata/sql/mdl=ON"),
-    ("performance-schema-instrument", "stage/%=ON"),
-    ("performance-schema-consumer-events-stages-current", "ON"),
-];
-
 /// Where the project's own images have the files of a fresh server, a folder each engine and version.
 const TEMPLATES: &str = "/var/lib/rehearsal";
 
-/// What `waits` and `recover` read (chapter "Performance Schema Startup Configuration" of the manuals): who holds and awaits metadata
-/// locks and since when, and statements whole enough to be known again. What a routine runs inside is not counted one by one.
+const INSTRUMENT: &str = "performance-schema-instrument";
+
+/// What `watch`, `waits` and `recover` read (chapter "Performance Schema Startup Configuration" of the manuals): who holds and awaits
+/// metadata locks and since when, the stages of a statement, and statements whole enough to be known again. What a routine runs inside is
+/// not counted one by one.
 const OBSERVED: &[(&str, &str)] = &[
     ("performance-schema", "ON"),
-    ("performance-schema-instrument", "wait/lock/metadata/sql/mdl=ON"),
-    ("performance-schema-instrument", "stage/sql/Waiting for %=ON"),
-    ("performance-schema-instrument", "statement/sp/%=OFF"),
+    (INSTRUMENT, "wait/lock/metadata/sql/mdl=ON"),
+    (INSTRUMENT, "stage/%=ON"),
+    (INSTRUMENT, "statement/sp/%=OFF"),
     ("performance-schema-consumer-events-statements-current", "ON"),
     ("performance-schema-consumer-events-stages-current", "ON"),
     ("performance-schema-max-sql-text-length", "4096"),
@@ -133,8 +128,8 @@ pub struct Server {
     password: String,
     /// Its superuser has no password yet.
     is_new: AtomicBool,
-    /// What it replicates.
-    upstream: Option<Upstream>,
+    /// What it replicates; of a pair, once both run.
+    upstream: OnceLock<Upstream>,
 }
 
 impl Server {
@@ -164,7 +159,10 @@ impl Server {
         let is_the_labs = |name: &&String| OPTIONS_OF_THE_LAB.contains(&option(name).replace('-', "_").as_str());
         match wanted.settings.keys().find(is_the_labs) {
             Some(name) => Err(ServerError::Reserved { name: name.clone() }),
-            None => Ok(Server { engine, host, wanted, password, is_new: AtomicBool::new(false), upstream: None }),
+            None => {
+                let (is_new, upstream) = (AtomicBool::new(false), OnceLock::new());
+                Ok(Server { engine, host, wanted, password, is_new, upstream })
+            }
         }
     }
 
@@ -280,16 +278,20 @@ impl Server {
             ],
             _ => &[("skip-slave-start", "ON")],
         };
-        own.extend(of_engine.iter().chain(INSTRUMENTS).map(|(name, value)| (*name, (*value).to_owned())));
+        own.extend(of_engine.iter().map(|(name, value)| (*name, (*value).to_owned())));
         // A scenario may have it otherwise.
         let usual: &[(&str, &str)] = match self.engine {
             EngineKind::Mysql => &[],
             _ => &[("log-slave-updates", "ON")],
         };
         let common = [("skip-name-resolve", "ON"), ("lc-messages", "en_US")];
+        let of_pair = self.wanted.in_pair.map(|place| of_pair(self.engine, place)).unwrap_or_default();
         let given: BTreeMap<String, &str> =
             self.wanted.settings.iter().map(|(name, value)| (option(name), value.as_str())).collect();
-        let usual = usual.iter().chain(&common).chain(OBSERVED).filter(|(name, _)| !given.contains_key(*name));
+        let usual = usual.iter().chain(&common).chain(OBSERVED);
+        let usual = usual.map(|(name, value)| (*name, (*value).to_owned())).chain(of_pair);
+        // Of instruments, one option more takes none away.
+        let usual = usual.filter(|(name, _)| *name == INSTRUMENT || !given.contains_key(*name));
         let mut arguments = vec!["--no-defaults".to_owned()];
         arguments.extend(usual.map(|(name, value)| format!("--{name}={value}")));
         arguments.extend(given.iter().map(|(name, value)| format!("--{name}={value}")));
@@ -315,6 +317,21 @@ impl Server {
     }
 }
 
+/// What makes a server one of two that write to each other: rows and no statements in the log, which each tells on, and keys that do not
+/// meet (chapters "Replication and AUTO_INCREMENT" of MySQL's manual and "Multi-Source Replication" of MariaDB's).
+fn of_pair(engine: EngineKind, place: u32) -> Vec<(&'static str, String)> {
+    let mut options = vec![
+        ("binlog-format", "ROW".to_owned()),
+        ("auto-increment-increment", "2".to_owned()),
+        ("auto-increment-offset", place.to_string()),
+    ];
+    if engine == EngineKind::Mariadb {
+        // Each numbers its own transactions.
+        options.extend([("gtid-domain-id", place.to_string()), ("gtid-strict-mode", "ON".to_owned())]);
+    }
+    options
+}
+
 /// A setting's name as an option has it: the servers take both spellings.
 fn option(name: &str) -> String {
     name.to_ascii_lowercase().replace('_', "-")
@@ -327,12 +344,23 @@ impl server::Server for Server {
         if self.is_new.swap(false, Ordering::Relaxed) {
             self.host.write(&self.init_file(), b"").await?;
         }
-        match &self.upstream {
-            Some(upstream) => self.follow(upstream, &running.endpoint).await?,
-            // A replica's comes from where it replicates.
-            None => self.make_database(&running.endpoint).await?,
+        match (self.upstream.get(), self.wanted.in_pair) {
+            (Some(upstream), _) => self.follow(upstream, &running.endpoint).await?,
+            // It comes from where it replicates, and so does the second's of a pair.
+            (None, Some(2)) => {}
+            (None, _) => self.make_database(&running.endpoint).await?,
         }
         Ok(running)
+    }
+
+    async fn follow_peer(&self, peer: &dyn server::Server) -> Result<(), ServerError> {
+        let superuser = self.address().await?;
+        let peer = Upstream::of(peer);
+        self.follow(self.upstream.get_or_init(|| peer), &superuser).await
+    }
+
+    async fn address(&self) -> Result<Endpoint, ServerError> {
+        Ok(self.endpoint().await?.in_database(&self.wanted.database))
     }
 
     fn host(&self) -> &Arc<dyn Host> {

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::connect::{DriverError, opened, with};
 use super::error::{CONNECTION_LOST, shown};
 use super::measure::Lineage;
+use super::unlogged::Unlogged;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::release::SessionError;
 use crate::event::{SqlError, with_causes};
@@ -28,6 +29,8 @@ pub struct ReleaseSession {
     pub(super) superuser: Endpoint,
     pub(super) lineage: Lineage,
     pub(super) asker: Asker,
+    /// It is to stay out of the binary log.
+    pub(super) unlogged: Option<Unlogged>,
 }
 
 /// Whoever ends a statement that is given up, and how errors are told.
@@ -74,7 +77,8 @@ impl ReleaseSession {
         match opened(release, "SET NAMES utf8mb4", deadline).await {
             Ok(connection) => {
                 let asker = Asker { endpoint: release.clone(), show_values, within: deadline };
-                Ok(ReleaseSession { connection, superuser: superuser.clone(), lineage, asker })
+                let superuser = superuser.clone();
+                Ok(ReleaseSession { connection, superuser, lineage, asker, unlogged: None })
             }
             Err(error) => {
                 let refused = match &error {
@@ -89,6 +93,26 @@ impl ReleaseSession {
     /// The server's number for it.
     pub fn id(&self) -> i32 {
         i32::try_from(self.connection.id()).unwrap_or(i32::MAX)
+    }
+
+    /// As [`crate::engine::release::ReleaseSession::stay_out_of_log`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn stay_out_of_log(&mut self, superuser: &Endpoint) -> Result<(), SessionError> {
+        let begun = Unlogged::begin(&mut self.connection, superuser, self.asker.within).await;
+        self.unlogged = Some(begun.map_err(|error| of_session(stopped(error, self.asker.show_values)))?);
+        Ok(())
+    }
+
+    /// As [`crate::engine::release::ReleaseSession::last_in_log`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn last_in_log(&mut self) -> Result<Option<String>, SessionError> {
+        let Some(unlogged) = self.unlogged.take() else { return Ok(None) };
+        let ended = unlogged.end(&mut self.connection).await;
+        ended.map_err(|error| of_session(stopped(error, self.asker.show_values)))
     }
 
     /// Takes its leave; a server that does not answer is left.
@@ -111,13 +135,7 @@ impl ReleaseSession {
         cancel: &CancellationToken,
     ) -> Result<Vec<Vec<Option<String>>>, SessionError> {
         let asked = self.asker.ask(&mut self.connection, sql, MOST_ROWS + 1, deadline, cancel).await;
-        let answer = asked.map_err(|stopped| match stopped {
-            Stopped::Refused(error) => SessionError::Refused(error),
-            Stopped::Lost(error) => SessionError::Lost(error),
-            Stopped::TimedOut => SessionError::TimedOut,
-            Stopped::Cancelled => SessionError::Cancelled,
-            Stopped::Driver(error) => SessionError::Harness(error.into()),
-        })?;
+        let answer = asked.map_err(of_session)?;
         if answer.rows.len() > MOST_ROWS { Err(SessionError::TooManyRows { most: MOST_ROWS }) } else { Ok(answer.rows) }
     }
 
@@ -169,6 +187,16 @@ impl Asker {
             tracing::warn!("a statement that was killed goes on");
         }
         Err(given_up)
+    }
+}
+
+fn of_session(stopped: Stopped) -> SessionError {
+    match stopped {
+        Stopped::Refused(error) => SessionError::Refused(error),
+        Stopped::Lost(error) => SessionError::Lost(error),
+        Stopped::TimedOut => SessionError::TimedOut,
+        Stopped::Cancelled => SessionError::Cancelled,
+        Stopped::Driver(error) => SessionError::Harness(error.into()),
     }
 }
 

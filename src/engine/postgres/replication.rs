@@ -3,6 +3,8 @@
 //!
 //! The heartbeat has a database of its own, so that neither a dump nor a plan nor a diff meets it.
 
+pub mod pair;
+
 use std::time::Duration;
 
 use super::connect::{Connection, DriverError, connect};
@@ -80,7 +82,7 @@ impl Pulse {
         let shown = "SELECT pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_last_wal_replay_lsn(), '0/0')::int8,
             (SELECT number FROM public.beat)";
         let row = self.connection.client.query_one(shown, &[]).await?;
-        Ok(Shown { number: row.get(1), replayed: Some(bytes(row.get(0))) })
+        Ok(Shown { number: Some(row.get(1)), replayed: Some(bytes(row.get(0))) })
     }
 
     /// # Errors

@@ -1,11 +1,12 @@
 //! The life of one Postgres server on a host: made, started, stopped, with its log.
 
 mod extensions;
+mod pair;
 mod replica;
 mod trouble;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -98,6 +99,8 @@ pub struct Server {
     password: String,
     /// The host of the server that it replicates.
     upstream: Option<Upstream>,
+    /// The host of the other of its pair, once it follows it.
+    peer: OnceLock<Arc<dyn Host>>,
 }
 
 impl Server {
@@ -121,8 +124,20 @@ impl Server {
     pub fn on_existing(host: Arc<dyn Host>, wanted: Wanted, password: String) -> Result<Server, ServerError> {
         match wanted.settings.keys().find(|name| RESERVED.contains(&name.to_ascii_lowercase().as_str())) {
             Some(name) => Err(ServerError::Reserved { name: name.clone() }),
-            None => Ok(Server { host, wanted, password, upstream: None }),
+            None => Ok(Server { host, wanted, password, upstream: None, peer: OnceLock::new() }),
         }
+    }
+
+    /// As [`Server::on_existing`], of a copy: one of a pair would take what the other has for the server that it is a copy of.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn on_copy(host: Arc<dyn Host>, mut wanted: Wanted, password: String) -> Result<Server, ServerError> {
+        if wanted.in_pair.take().is_some() {
+            wanted.settings.insert("max_logical_replication_workers".to_owned(), "0".to_owned());
+            wanted.settings.insert("wal_level".to_owned(), "logical".to_owned());
+        }
+        Server::on_existing(host, wanted, password)
     }
 
     /// Of what it wrote to its output before it had a log, and of its log.
@@ -204,7 +219,8 @@ impl Server {
         let mut arguments = vec!["-D".to_owned(), self.data()];
         let usual = usual.into_iter().filter(|(name, _)| !self.wanted.settings.contains_key(*name));
         let wanted = self.wanted.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        for (name, value) in own.into_iter().chain(replica).chain(usual).chain(wanted) {
+        let pair = self.wanted.in_pair.map(|_| ("wal_level", "logical"));
+        for (name, value) in own.into_iter().chain(replica).chain(pair).chain(usual).chain(wanted) {
             arguments.push("-c".to_owned());
             arguments.push(format!("{name}={value}"));
         }
@@ -241,7 +257,18 @@ impl server::Server for Server {
         if self.upstream.is_none() {
             self.make_database().await?;
         }
+        if let Some(peer) = self.peer.get() {
+            self.find_peer(peer).await?;
+        }
         Ok(running)
+    }
+
+    async fn follow_peer(&self, peer: &dyn server::Server) -> Result<(), ServerError> {
+        self.subscribe(peer).await
+    }
+
+    async fn address(&self) -> Result<Endpoint, ServerError> {
+        Ok(self.endpoint().await?.in_database(&self.wanted.database))
     }
 
     fn host(&self) -> &Arc<dyn Host> {

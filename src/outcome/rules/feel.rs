@@ -293,7 +293,7 @@ fn slow(facts: &Facts<'_>, regime: &Regime<'_, '_>) -> Vec<Finding> {
 }
 
 fn governed(facts: &Facts<'_>, regime: &Regime<'_, '_>, step: Option<usize>) -> bool {
-    match step.and_then(|step| facts.plan().find(|run| run.step == step)) {
+    match step.and_then(|step| facts.run_of(step)) {
         Some(run) => regime.governs(run, facts),
         None => regime.own.is_none(),
     }

@@ -1,6 +1,7 @@
 //! The rules: what in a run becomes a finding. One file an idea; each rule is a pure function of the facts.
 
 mod data;
+mod drift;
 mod expect;
 mod feel;
 pub mod replication;
@@ -22,6 +23,7 @@ pub fn findings(facts: &Facts<'_>, judged: &[Judged<'_, '_>]) -> Vec<Finding> {
     let mut found = steps::findings(facts);
     found.extend(feel::findings(facts, judged));
     found.extend(replication::findings(facts));
+    found.extend(drift::findings(facts));
     found.extend(schema::findings(facts, judged));
     found.extend(data::findings(facts));
     found.extend(statements::findings(facts));

@@ -20,7 +20,7 @@ pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
 
 /// Those that replicated to the end; of the others a standstill says more than a lag that only grew.
 fn replicas<'f, 'a>(facts: &'f Facts<'a>) -> impl Iterator<Item = &'a str> + use<'f, 'a> {
-    let replicas = facts.scenario.topology.nodes.iter().filter(|node| node.replicates.is_some());
+    let replicas = facts.scenario.topology.followers();
     let stood = |name: &str| facts.standstills.iter().any(|standstill| standstill.node == name);
     replicas.map(|node| node.name.as_str()).filter(move |name| !stood(name))
 }

@@ -1,10 +1,12 @@
 //! Steps that failed, and steps that took too long.
 
+use std::collections::BTreeMap;
+
 use super::finding;
 use crate::event::{StepError, StepResult, StepRole};
 use crate::finding::{Code, Finding, Severity};
 use crate::outcome::facts::{Facts, StepEnd, StepRun};
-use crate::outcome::words::{duration, one_line};
+use crate::outcome::words::{duration, list, one_line};
 
 pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found: Vec<Finding> = facts.steps.iter().filter_map(|run| failed(facts, run)).collect();
@@ -16,6 +18,11 @@ pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
 fn failed(facts: &Facts<'_>, run: &StepRun<'_>) -> Option<Finding> {
     let end = run.ended.as_ref()?;
     if !matches!(end.result, StepResult::Failed | StepResult::TimedOut) {
+        return None;
+    }
+    // What differs is told by itself.
+    if facts.comparisons.iter().any(|found| (found.step, found.role) == (run.step, run.role) && !found.diff.is_equal())
+    {
         return None;
     }
     let of_server = end.error.is_some_and(|error| error.sql.is_some());
@@ -30,7 +37,9 @@ fn failed(facts: &Facts<'_>, run: &StepRun<'_>) -> Option<Finding> {
         StepRole::Undo => format!("undo step \"{}\"", run.name),
     };
     let statements = run.statements.iter().filter(|(_, statement)| statement.error.is_some()).map(|(seq, _)| *seq);
-    let found = finding(code, format!("{subject} {}", how(end))).at(run).resting_on(statements.chain([end.seq]));
+    let found = finding(code, format!("{subject} {}{}", how(end), elsewhere(facts, run)))
+        .at(run)
+        .resting_on(statements.chain([end.seq]));
     let undone = run.role == StepRole::Plan && facts.planned(run).is_some_and(|planned| !planned.undo.is_empty());
     Some(match (code, undone) {
         (Code::StepFailed, true) => {
@@ -38,6 +47,25 @@ fn failed(facts: &Facts<'_>, run: &StepRun<'_>) -> Option<Finding> {
         }
         _ => found,
     })
+}
+
+/// Of a step on several nodes, which of them hold what: "; it was done on a, failed on b, and did not come to c".
+fn elsewhere(facts: &Facts<'_>, run: &StepRun<'_>) -> String {
+    let nodes = |is: fn(StepResult) -> bool| -> Vec<&str> {
+        let ended = |run: &StepRun<'_>| run.ended.as_ref().map(|end| end.result);
+        facts.siblings(run).filter(|other| ended(other).is_some_and(is)).map(|other| other.node).collect()
+    };
+    if facts.siblings(run).count() < 2 {
+        return String::new();
+    }
+    let parts = [
+        ("was done on", nodes(|result| result == StepResult::Done)),
+        ("failed on", nodes(|result| matches!(result, StepResult::Failed | StepResult::TimedOut))),
+        ("did not come to", nodes(|result| result == StepResult::Skipped)),
+    ];
+    let told = parts.iter().filter(|(_, nodes)| !nodes.is_empty());
+    let told: Vec<String> = told.map(|(what, nodes)| format!("{what} {}", list(nodes, 5))).collect();
+    format!("; it {}", list(&told, 3))
 }
 
 /// "failed after 1.2 s: column "foo" does not exist (42703), at patch.sql:12, in `ALTER …`".
@@ -93,14 +121,15 @@ fn over_budget(facts: &Facts<'_>, run: &StepRun<'_>) -> Option<Finding> {
 
 /// Sum of the plan's steps that are not outside the window; production's known time replaces a step's own.
 pub fn window_ms(facts: &Facts<'_>) -> f64 {
-    facts
-        .plan()
-        .filter_map(|run| {
-            let (planned, end) = (facts.planned(run)?, run.ended.as_ref()?);
-            let counts = !planned.outside_window && end.result != StepResult::Skipped;
-            counts.then(|| planned.takes.map_or(end.elapsed_ms, |takes| takes.as_secs_f64() * 1e3))
-        })
-        .sum()
+    let counts = |run: &StepRun<'_>| {
+        let ran = run.ended.as_ref().is_some_and(|end| end.result != StepResult::Skipped);
+        ran && facts.planned(run).is_some_and(|planned| !planned.outside_window)
+    };
+    let known_ms = |run: &StepRun<'_>| Some(facts.planned(run)?.takes?.as_secs_f64() * 1e3);
+    // However many nodes it was on: what is known is of the step as a whole.
+    let known: BTreeMap<usize, f64> =
+        facts.plan().filter(|run| counts(run)).filter_map(|run| Some((run.step, known_ms(run)?))).collect();
+    facts.taken_ms(|run| counts(run) && known_ms(run).is_none()) + known.into_values().sum::<f64>()
 }
 
 fn over_window(facts: &Facts<'_>) -> Option<Finding> {

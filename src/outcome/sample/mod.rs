@@ -90,9 +90,11 @@ impl Log {
                 statement.started_ms = started_ms;
             }
             let ended_ms = statement.started_ms + statement.elapsed_ms;
-            self.at(ended_ms, Event::StatementEnded { step, role, statement: Box::new(statement) });
+            let (node, statement) = ("primary".to_owned(), Box::new(statement));
+            self.at(ended_ms, Event::StatementEnded { step, role, node, statement });
         }
-        let event = Event::StepEnded { step, role, result, elapsed_ms, error, output: None, rows: None };
+        let node = "primary".to_owned();
+        let event = Event::StepEnded { step, role, node, result, elapsed_ms, error, output: None, rows: None };
         self.at(started_ms + elapsed_ms, event)
     }
 
@@ -148,6 +150,7 @@ pub fn scenario(name: &str) -> Scenario {
                 settings: BTreeMap::new(),
                 extensions: Vec::new(),
                 replicates: None,
+                peers: Vec::new(),
             }],
         },
         snapshot: Snapshot {
@@ -178,7 +181,9 @@ pub fn step(name: &str) -> Step {
     Step {
         name: name.into(),
         line: 10,
-        on: "primary".into(),
+        on: vec!["primary".into()],
+        at_once: 1,
+        replicated: true,
         run_as: None,
         budget: None,
         timeout: None,

@@ -87,7 +87,10 @@ fn an_undo_has_its_budget_too() {
     let (name, node, action) = ("back".to_owned(), "primary".to_owned(), "file".to_owned());
     log.at(3000.0, Event::StepStarted { step, name, node, action, role, statements: None });
     let (result, elapsed_ms) = (StepResult::Done, 1500.0);
-    log.at(4500.0, Event::StepEnded { step, role, result, elapsed_ms, error: None, output: None, rows: None });
+    log.at(
+        4500.0,
+        Event::StepEnded { step, role, node: String::new(), result, elapsed_ms, error: None, output: None, rows: None },
+    );
     let found = only(&mut log, Code::BudgetExceeded);
     assert_eq!(found.condition, "step \"back\" took 1.5 s, and its budget is 1 s");
 }

@@ -73,7 +73,11 @@ fn a_program_that_reaches_no_server_proves_nothing() {
     log.records.pop();
     let error = Some(StepError { what: "exited with status 1".into(), sql: None, place: None, exit: Some(1) });
     let (result, role) = (StepResult::Failed, crate::event::StepRole::Plan);
-    log.at(2100.0, Event::StepEnded { step: 0, role, result, elapsed_ms: 100.0, error, output: None, rows: None });
+    let node = String::new();
+    log.at(
+        2100.0,
+        Event::StepEnded { step: 0, role, node, result, elapsed_ms: 100.0, error, output: None, rows: None },
+    );
     assert_eq!(verdict(&mut log), (Verdict::Failed, 1));
 }
 

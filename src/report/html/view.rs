@@ -287,9 +287,9 @@ pub fn state(state: StepState) -> &'static str {
 }
 
 pub fn steps(outcome: &Outcome) -> Vec<StepRow<'_>> {
-    let mut position = 0;
+    let names = plan_names(outcome);
     let rows = outcome.steps.iter().map(|step| {
-        position += usize::from(step.role == StepRole::Plan);
+        let position = names.iter().position(|name| *name == step.name).map_or(0, |index| index + 1);
         let over = step.elapsed_ms.zip(step.budget_ms).is_some_and(|(elapsed, budget)| elapsed > budget);
         StepRow {
             step,
@@ -315,6 +315,17 @@ pub fn steps(outcome: &Outcome) -> Vec<StepRow<'_>> {
         }
     });
     rows.collect()
+}
+
+/// Names of the plan's steps in its order, each once however many nodes it is on.
+fn plan_names(outcome: &Outcome) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for step in outcome.steps.iter().filter(|step| step.role == StepRole::Plan) {
+        if !names.contains(&step.name.as_str()) {
+            names.push(&step.name);
+        }
+    }
+    names
 }
 
 fn statement(statement: &Statement) -> StatementRow<'_> {
@@ -387,8 +398,7 @@ pub fn blocker(outcome: &Outcome, session: &crate::event::Session) -> String {
     let name = match (&session.owner, known) {
         (_, Some((_, name))) => name.clone(),
         (Owner::Step { step }, None) => {
-            let plan = outcome.steps.iter().filter(|known| known.role == StepRole::Plan);
-            plan.skip(*step).map(|known| format!("step \"{}\"", known.name)).next().unwrap_or_default()
+            plan_names(outcome).get(*step).map(|name| format!("step \"{name}\"")).unwrap_or_default()
         }
         (Owner::Probe { probe }, None) => {
             let known = outcome.probes.iter().find(|known| known.id == *probe);

@@ -52,7 +52,7 @@ fn outline(step: &Step) -> String {
     let undo: Vec<_> = step.undo.iter().map(outline).collect();
     let by = step.run_as.as_deref().unwrap_or("superuser");
     let undo = if undo.is_empty() { String::new() } else { format!(" [{}]", undo.join(", ")) };
-    format!("{}: {} by {by} on {}, line {}{undo}", step.name, step.action.name(), step.on, step.line)
+    format!("{}: {} by {by} on {}, line {}{undo}", step.name, step.action.name(), step.on.join(", "), step.line)
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn what_the_file_leaves_out_has_a_default() {
     let scenario = load(&fixture("smallest.toml")).unwrap();
     assert_eq!(scenario.topology.nodes.len(), 1);
     assert_eq!(scenario.topology.nodes[0].name, "primary");
-    assert_eq!(scenario.steps[0].on, "primary");
+    assert_eq!(scenario.steps[0].on, ["primary"]);
     assert_eq!(scenario.snapshot.source, SnapshotSource::Empty);
     assert_eq!(scenario.snapshot.database, "rehearsal");
     assert_eq!(scenario.fail_on, Severity::Error);
@@ -117,7 +117,7 @@ fn on_means_the_one_node() {
         let topology =
             "topology = { engine = \"postgres\", version = \"15\", nodes.pg = { extensions = [\"unit@7\"] } }";
         let scenario = loaded(&format!("{topology}\n[[step]]\nname = \"s\"\n{lines}"));
-        assert_eq!(scenario.steps[0].on, expected);
+        assert_eq!(scenario.steps[0].on, [expected]);
         let unit = Extension { name: "unit".into(), version: Some("7".into()) };
         assert_eq!(scenario.topology.nodes[0].extensions, [unit]);
     }

@@ -72,25 +72,50 @@ impl Check<'_> {
         self.problems.raise(at, Mistake::WrongForm { found: found.into(), form: form.into(), hint: None });
     }
 
-    /// The one node that `on` means.
-    fn on(&mut self, on: Option<At<OneOrMany>>) -> String {
-        let Some(At { value, at }) = on else { return self.nodes.writer() };
-        match value {
-            Either::B(_) => self.not_yet(at, "`on` with a list"),
-            Either::A(Text(name)) if name == "writer" => {}
-            Either::A(Text(name)) if name == "all" && self.nodes.names().len() == 1 => {}
-            Either::A(Text(name)) if name == "readers" => match self.nodes.replicas() {
-                [] if self.nodes.are_single() => self.no_replica(at),
-                [reader] => return reader.clone(),
-                [] => self.not_yet(at, "`on = \"readers\"` where nodes replicate in another way"),
-                _ => self.not_yet(at, "`on = \"readers\"` where there are several"),
-            },
-            Either::A(Text(name)) if name == "all" || name.starts_with("side:") || name.starts_with("shard:") => {
-                self.not_yet(at, format!("`on = \"{name}\"`"));
+    /// The nodes that `on` means, in its order, each once; never none.
+    fn on(&mut self, on: At<OneOrMany>) -> Vec<String> {
+        let At { value, at } = on;
+        let words = match value {
+            Either::A(word) => vec![At { value: word, at }],
+            Either::B(words) if words.is_empty() => {
+                self.wrong(at, "an empty list", "at least one node");
+                Vec::new()
             }
-            Either::A(Text(name)) => return self.node(name, at),
+            Either::B(words) => words,
+        };
+        let mut nodes: Vec<String> = Vec::new();
+        for At { value: Text(word), at } in words {
+            for node in self.nodes_of(word, at) {
+                if nodes.contains(&node) {
+                    self.clash(at, format!("node \"{node}\" is named twice"), "name each node once");
+                } else {
+                    nodes.push(node);
+                }
+            }
         }
-        self.nodes.writer()
+        if nodes.is_empty() { vec![self.nodes.writer()] } else { nodes }
+    }
+
+    /// The nodes that one word of `on` means; none after recording that there are none.
+    fn nodes_of(&mut self, word: String, at: Place) -> Vec<String> {
+        match word.as_str() {
+            "writer" => vec![self.nodes.writer()],
+            "all" => self.nodes.names().to_vec(),
+            "readers" => {
+                let readers = self.nodes.followers();
+                if readers.is_empty() && self.nodes.are_single() {
+                    self.no_replica(at);
+                } else if readers.is_empty() {
+                    self.not_yet(at, "`on = \"readers\"` where nodes replicate in another way");
+                }
+                readers
+            }
+            side if side.starts_with("side:") || side.starts_with("shard:") => {
+                self.not_yet(at, format!("`on = \"{word}\"`"));
+                Vec::new()
+            }
+            _ => vec![self.node(word, at)],
+        }
     }
 
     fn no_replica(&mut self, at: Place) {

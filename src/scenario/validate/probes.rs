@@ -87,9 +87,13 @@ impl Check<'_> {
             Some(At { value: Either::A(Text(name)), at }) if name == "all" => {
                 self.not_yet(at, "`on = \"all\"` in a custom probe");
             }
-            on => {
-                self.on(on);
+            Some(on) => {
+                let at = on.at;
+                if self.on(on) != [self.nodes.writer()] {
+                    self.not_yet(at, "a custom probe on another node than the writer");
+                }
             }
+            None => {}
         }
     }
 

@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use super::Check;
 use super::expect::texts;
-use crate::scenario::grammar::{AnalyzeTable, CheckTable, RetryTable, StepTable, WaitTable};
-use crate::scenario::leaf::{Cell, Positive, Text};
+use crate::scenario::grammar::{AnalyzeTable, CheckTable, CompareTable, RetryTable, StepTable, WaitTable};
+use crate::scenario::leaf::{Cell, CompareWhat, Positive, Text};
 use crate::scenario::problem::Mistake;
 use crate::scenario::read::{Either, Found, List, Named};
 use crate::scenario::tree::{At, Place};
 use crate::scenario::{Action, EngineKind, Retry, Step, WhenFailed};
 
 /// The actions that are built.
-pub(in crate::scenario) const BUILT: &[&str] = &["sql", "file", "command", "analyze", "restart", "wait", "check"];
+pub(in crate::scenario) const BUILT: &[&str] =
+    &["sql", "file", "command", "analyze", "restart", "wait", "check", "compare"];
 
 /// The actions and groups that are not; all of them are refused by name.
 pub(in crate::scenario) const NOT_BUILT: &[&str] = &[
@@ -29,7 +30,6 @@ pub(in crate::scenario) const NOT_BUILT: &[&str] = &[
     "rebuild",
     "stop",
     "start",
-    "compare",
     "confirm",
     "steps",
     "parallel",
@@ -76,7 +76,9 @@ impl Part {
 
 /// What an undo of one action takes over from its step.
 struct Inherited {
-    on: String,
+    on: Vec<String>,
+    at_once: usize,
+    replicated: bool,
     run_as: Option<String>,
 }
 
@@ -117,16 +119,23 @@ impl Check<'_> {
             self.limits(limits.value)
         });
         let on = match (raw.on.take(), inherited) {
+            (Some(on), _) => self.on(on),
             (None, Some(inherited)) => inherited.on.clone(),
-            (on, _) => self.on(on),
+            (None, None) => self.usual_nodes(part),
         };
+        let at_once = match raw.at_once.take().map(|at_once| at_once.value) {
+            Some(Either::A(count)) => usize::try_from(count.0).unwrap_or(usize::MAX),
+            Some(Either::B(_)) => on.len(),
+            None => inherited.map_or(1, |step| step.at_once),
+        };
+        let replicated = self.replicated(&raw, inherited);
         let own_role = raw.r#as.as_ref().map(|role| role.value.0.clone());
         let run_as = own_role.or(inherited.and_then(|step| step.run_as.clone()));
         let retry = self.retry(&mut raw);
         let when_failed = self.when_failed(&raw);
         let undo = match (raw.undo.take(), part) {
             (Some(undo), Part::Plan) => {
-                let inherited = Inherited { on: on.clone(), run_as: run_as.clone() };
+                let inherited = Inherited { on: on.clone(), at_once, replicated, run_as: run_as.clone() };
                 self.undo(undo, name.as_deref(), &inherited)
             }
             // Refused as meaningless.
@@ -135,17 +144,20 @@ impl Check<'_> {
         let role = raw.r#as.as_ref().map(|role| role.at);
         let action = self.action(&mut raw, at, part, &on);
         let (action, on) = action?;
-        if self.nodes.replicas().contains(&on) {
+        let followers = self.nodes.followers();
+        if let Some(follower) = on.iter().find(|node| followers.contains(node)) {
             if matches!(action, Action::Command(_)) {
-                self.not_yet(at, format!("`command` on a replica, as on \"{on}\""));
+                self.not_yet(at, format!("`command` on a replica, as on \"{follower}\""));
             } else if run_as.is_some() {
-                self.not_yet(role.unwrap_or(at), format!("`as` on a replica, as on \"{on}\""));
+                self.not_yet(role.unwrap_or(at), format!("`as` on a replica, as on \"{follower}\""));
             }
         }
         Some(Step {
             name: name?,
             line: self.problems.line(at),
             on,
+            at_once,
+            replicated,
             run_as,
             budget: raw.budget.map(|time| time.value.0),
             timeout: raw.timeout.map(|time| time.value.0),
@@ -159,6 +171,28 @@ impl Check<'_> {
             when_failed,
             action,
         })
+    }
+
+    /// Where a step without an `on` runs: on the writer; setup on both of a pair whose logs carry no DDL.
+    fn usual_nodes(&self, part: Part) -> Vec<String> {
+        match self.nodes.pair() {
+            pair @ [_, _] if part == Part::Setup && self.engine == EngineKind::Postgres => pair.to_vec(),
+            _ => vec![self.nodes.writer()],
+        }
+    }
+
+    /// Whether the step's statements go into the binary log.
+    fn replicated(&mut self, raw: &StepTable, inherited: Option<&Inherited>) -> bool {
+        let is_script = raw.gives("sql") || raw.gives("file");
+        let Some(given) = &raw.replicated else { return !is_script || inherited.is_none_or(|step| step.replicated) };
+        if !is_script {
+            let hint = "say it of steps whose statements are known beforehand";
+            self.clash(given.at, "`replicated` goes with `sql` or `file`", hint);
+        } else if self.engine == EngineKind::Postgres {
+            let message = "a session of Postgres cannot keep what it writes out of the log";
+            self.clash(given.at, message, "leave it out: DDL does not replicate between the nodes of a pair anyway");
+        }
+        given.value
     }
 
     fn step_name(&mut self, given: Option<At<Text>>, otherwise: Option<String>, at: Place) -> Option<String> {
@@ -233,8 +267,8 @@ impl Check<'_> {
         self.steps(steps.value, Part::Undo)
     }
 
-    /// The action, and the node it is on.
-    fn action(&mut self, raw: &mut StepTable, at: Place, part: Part, on: &str) -> Option<(Action, String)> {
+    /// The action, and the nodes it is on.
+    fn action(&mut self, raw: &mut StepTable, at: Place, part: Part, on: &[String]) -> Option<(Action, Vec<String>)> {
         if let Some(steps) = raw.steps.take() {
             self.not_yet(steps.at, "`steps` as a group");
             self.steps(steps.value, part);
@@ -254,14 +288,17 @@ impl Check<'_> {
             [_] => {}
             _ => self.problems.raise(at, Mistake::SeveralActions { found }),
         }
-        let on = match raw.restart.take() {
-            None => on.to_owned(),
-            Some(restart) => {
-                let node = self.restarted(restart, on)?;
-                return Some((Action::Restart, node));
+        if let Some(restart) = raw.restart.take() {
+            return Some((Action::Restart, self.restarted(restart, on)?));
+        }
+        if let Some(compare) = raw.compare.take() {
+            if let Some(on) = raw.found().iter().find(|key| key.value == "on") {
+                self.clash(on.at, "`on` beside `compare`", "leave it out: `compare` names its nodes");
             }
-        };
-        Some((self.built_action(raw)?, on))
+            let (action, first) = self.compare(compare.value)?;
+            return Some((action, vec![first]));
+        }
+        Some((self.built_action(raw)?, on.to_vec()))
     }
 
     fn built_action(&mut self, raw: &mut StepTable) -> Option<Action> {
@@ -275,14 +312,14 @@ impl Check<'_> {
         sql.or(file).or(command).or(analyze).or(wait).or(check).flatten()
     }
 
-    fn restarted(&mut self, restart: At<Either<bool, Text>>, on: &str) -> Option<String> {
+    fn restarted(&mut self, restart: At<Either<bool, Text>>, on: &[String]) -> Option<Vec<String>> {
         match restart.value {
-            Either::A(true) => Some(on.to_owned()),
+            Either::A(true) => Some(on.to_vec()),
             Either::A(false) => {
                 self.wrong(restart.at, "`false`", "`true`, or a node's name");
                 None
             }
-            Either::B(Text(name)) => Some(self.node(name, restart.at)),
+            Either::B(Text(name)) => Some(vec![self.node(name, restart.at)]),
         }
     }
 
@@ -335,6 +372,25 @@ impl Check<'_> {
             }
             (None, Some(_)) => Some(Action::WaitCaughtUp { deadline: deadline? }),
         }
+    }
+
+    /// The comparison, and the first of its nodes.
+    fn compare(&mut self, table: CompareTable) -> Option<(Action, String)> {
+        let At { value: named, at } = table.nodes?;
+        let mut nodes: Vec<String> = Vec::new();
+        for At { value: Text(name), at } in named {
+            if nodes.contains(&name) {
+                self.clash(at, format!("node \"{name}\" is named twice"), "name each node once");
+            }
+            nodes.push(self.node(name, at));
+        }
+        if nodes.len() < 2 {
+            self.wrong(at, "less than two nodes", "at least two nodes");
+        }
+        let what = table.what.map_or(CompareWhat::Both, |what| what.value.0);
+        let first = nodes.first()?.clone();
+        let (schema, data) = (what != CompareWhat::Data, what != CompareWhat::Schema);
+        Some((Action::Compare { nodes, schema, data }, first))
     }
 
     fn check(&mut self, table: CheckTable) -> Option<Action> {

@@ -8,7 +8,7 @@ use crate::scenario::grammar::{NodeTable, TopologyTable};
 use crate::scenario::leaf::{Scalar, Text};
 use crate::scenario::problem::{Mistake, Problems};
 use crate::scenario::read::{Found, List, Map};
-use crate::scenario::tree::At;
+use crate::scenario::tree::{At, Place};
 use crate::scenario::{EngineKind, Extension, Node, OPTIONS_OF_THE_LAB, Topology};
 
 /// The one node of a topology that names none.
@@ -37,6 +37,8 @@ pub(super) struct Nodes {
     names: Vec<String>,
     /// Those of them that replicate another.
     replicas: Vec<String>,
+    /// Those of them that have peers.
+    pair: Vec<String>,
     /// Some replicate in a way that is refused.
     others: bool,
     /// A node `a` is then `a.1`, `a.2`, … as well.
@@ -48,13 +50,14 @@ impl Nodes {
         let nodes = topology.and_then(|topology| topology.nodes.as_ref()).map_or(&[][..], |nodes| &nodes.value.0);
         let named = |of: &[&(At<String>, At<NodeTable>)]| of.iter().map(|(name, _)| name.value.clone()).collect();
         let mut names: Vec<_> = named(&nodes.iter().collect::<Vec<_>>());
-        let replicas = named(&nodes.iter().filter(|(_, node)| node.value.gives("replicates")).collect::<Vec<_>>());
+        let giving = |key: &str| named(&nodes.iter().filter(|(_, node)| node.value.gives(key)).collect::<Vec<_>>());
+        let (replicas, pair) = (giving("replicates"), giving("peers"));
         if names.is_empty() {
             names.push(ONLY_NODE.to_owned());
         }
         let sharded = topology.is_some_and(|topology| topology.gives("shards"));
-        let others = nodes.iter().any(|(_, node)| node.value.gives("peers") || node.value.gives("subscribes"));
-        Nodes { names, replicas, others, sharded }
+        let others = nodes.iter().any(|(_, node)| node.value.gives("subscribes"));
+        Nodes { names, replicas, pair, others, sharded }
     }
 
     pub fn names(&self) -> &[String] {
@@ -65,13 +68,21 @@ impl Nodes {
         self.names.iter().find(|name| !self.replicas.contains(name)).unwrap_or(&self.names[0]).clone()
     }
 
-    pub fn replicas(&self) -> &[String] {
-        &self.replicas
+    /// All that get what the writer writes, which are all the others.
+    pub fn followers(&self) -> Vec<String> {
+        let (writer, linked) = (self.writer(), self.replicas.iter().chain(&self.pair));
+        let is_follower = |name: &&String| **name != writer && linked.clone().any(|node| node == *name);
+        self.names.iter().filter(is_follower).cloned().collect()
+    }
+
+    /// The two that write to each other; empty where there is no pair.
+    pub fn pair(&self) -> &[String] {
+        &self.pair
     }
 
     /// Nobody replicates in any way.
     pub fn are_single(&self) -> bool {
-        self.replicas.is_empty() && !self.others
+        self.replicas.is_empty() && self.pair.is_empty() && !self.others
     }
 
     pub fn has(&self, name: &str) -> bool {
@@ -94,7 +105,8 @@ pub(super) fn topology(table: TopologyTable, problems: &mut Problems) -> Option<
     if nodes.is_empty() {
         let (settings, extensions) = Default::default();
         let name = ONLY_NODE.into();
-        nodes.push(Some(Node { name, version: version.clone(), settings, extensions, replicates: None }));
+        let (replicates, peers) = Default::default();
+        nodes.push(Some(Node { name, version: version.clone(), settings, extensions, replicates, peers }));
     }
     Some(Topology { engine: engine?, version, nodes: nodes.into_iter().collect::<Option<_>>()? })
 }
@@ -108,11 +120,15 @@ fn lineage(
 ) {
     let of = |name: &str| raw.iter().find(|(node, _)| node.value == name).map(|(_, table)| &table.value);
     let upstream = |name: &str| of(name).and_then(|table| table.replicates.as_ref()).map(|node| node.value.0.as_str());
-    let gives = |table: &NodeTable| ["replicates", "peers", "subscribes"].iter().any(|key| table.gives(key));
-    let mut roots = raw.iter().filter(|(_, table)| !gives(&table.value));
-    if let Some((second, _)) = roots.nth(1) {
-        problems.raise(second.at, Mistake::NotSupportedYet { what: "a second node that replicates no other".into() });
+    let gives = |table: &NodeTable| ["replicates", "subscribes"].iter().any(|key| table.gives(key));
+    let roots = raw.iter().filter(|(_, table)| !gives(&table.value));
+    // The second of a pair is none of its own.
+    let mut heads = roots.filter(|(name, table)| peer_of(&table.value).is_none_or(|peer| is_before(raw, name, peer)));
+    if let Some((second, table)) = heads.nth(1) {
+        let what = if table.value.gives("peers") { "a second pair" } else { "a second node that replicates no other" };
+        problems.raise(second.at, Mistake::NotSupportedYet { what: what.into() });
     }
+    peers(raw, engine, default, problems);
     let slot = |name: &str| name.to_ascii_lowercase().replace('-', "_");
     for (nth, (name, _)) in raw.iter().enumerate() {
         if let Some((other, _)) = raw[..nth].iter().find(|(other, _)| slot(&other.value) == slot(&name.value)) {
@@ -129,20 +145,103 @@ fn lineage(
             continue;
         };
         let is_own = source == &name.value;
+        let is_second =
+            peer_of(&other).is_some_and(|peer| !is_before(raw, &At { value: source.clone(), at: *at }, peer));
+        if engine == Some(EngineKind::Postgres) && is_second {
+            let what = format!("a replica of the second of a pair, as of \"{source}\",");
+            problems.raise(*at, Mistake::NotSupportedYet { what });
+        }
         if successors(Some(source.as_str()), |node| upstream(node)).take(raw.len()).any(|node| node == name.value) {
             let message =
                 format!("node \"{}\" replicates itself{}", name.value, if is_own { "" } else { ", by way of others" });
             let hint = Some("let one node replicate no other: it takes the writes".to_owned());
             problems.raise(*at, Mistake::Clash { message, hint });
         }
-        let version = |table: &NodeTable| {
-            table.version.as_ref().map_or(default.map(str::to_owned), |own| Some(own.value.0.clone()))
-        };
-        if let (Some(own), Some(theirs), Some(engine)) = (version(&table.value), version(other), engine)
+        if let (Some(own), Some(theirs), Some(engine)) =
+            (version_of(&table.value, default), version_of(other, default), engine)
             && let Some((message, hint)) = unreadable(engine, &own, &theirs)
         {
             let hint = Some(hint.to_owned());
             problems.raise(table.value.version.as_ref().map_or(*at, |own| own.at), Mistake::Clash { message, hint });
+        }
+    }
+}
+
+fn version_of(table: &NodeTable, default: Option<&str>) -> Option<String> {
+    table.version.as_ref().map_or(default.map(str::to_owned), |own| Some(own.value.0.clone()))
+}
+
+/// The first that it names as its peer.
+fn peer_of(table: &NodeTable) -> Option<&str> {
+    table.peers.as_ref()?.value.first().map(|peer| peer.value.0.as_str())
+}
+
+/// Whether a node stands in the file before another, or the other is not there.
+fn is_before(raw: &[(At<String>, At<NodeTable>)], name: &At<String>, other: &str) -> bool {
+    let place = |of: &str| raw.iter().position(|(node, _)| node.value == of).unwrap_or(raw.len());
+    place(&name.value) < place(other)
+}
+
+/// Who writes to whom: two nodes that name each other, of one version.
+fn peers(
+    raw: &[(At<String>, At<NodeTable>)],
+    engine: Option<EngineKind>,
+    default: Option<&str>,
+    problems: &mut Problems,
+) {
+    for (name, table) in raw {
+        let Some(At { value: named, at }) = &table.value.peers else { continue };
+        let mut clash = |at, message: String, hint: &str| {
+            problems.raise(at, Mistake::Clash { message, hint: Some(hint.to_owned()) });
+        };
+        if table.value.gives("replicates") || table.value.gives("subscribes") {
+            let message = format!("node \"{}\" has a peer and replicates another as well", name.value);
+            clash(*at, message, "let it do one of both; a replica may replicate either node of a pair");
+        }
+        let [At { value: Text(peer), at: place }] = named.as_slice() else {
+            if named.is_empty() {
+                let (found, form) = ("an empty list".into(), "the other node of its pair".into());
+                problems.raise(*at, Mistake::WrongForm { found, form, hint: None });
+            } else {
+                problems.raise(*at, Mistake::NotSupportedYet { what: "a group of more than two peers".into() });
+            }
+            continue;
+        };
+        let Some((_, other)) = raw.iter().find(|(node, _)| node.value == *peer) else {
+            let known = raw.iter().map(|(name, _)| name.value.clone()).collect();
+            problems.raise(*place, Mistake::UnknownName { what: "node", name: peer.clone(), known });
+            continue;
+        };
+        if *peer == name.value {
+            clash(*place, format!("node \"{peer}\" is its own peer"), "name the other node of its pair");
+        } else if peer_of(&other.value) != Some(&name.value) {
+            let message = format!("node \"{}\" names \"{peer}\" as its peer, and is not named in return", name.value);
+            clash(*place, message, &format!("give \"{peer}\" `peers = [\"{}\"]`", name.value));
+        }
+        let versions = (version_of(&table.value, default), version_of(&other.value, default));
+        if versions.0 != versions.1 && is_before(raw, name, peer) {
+            let message = format!("nodes \"{}\" and \"{peer}\" are a pair of different versions", name.value);
+            clash(*at, message, "give both the same version: each has to understand the other's log");
+        }
+        if engine == Some(EngineKind::Postgres) && is_before(raw, name, peer) {
+            of_postgres(versions.0.as_deref(), &table.value, &other.value, *at, problems);
+        }
+    }
+}
+
+/// What logical replication asks of both.
+fn of_postgres(version: Option<&str>, one: &NodeTable, other: &NodeTable, at: Place, problems: &mut Problems) {
+    if version.and_then(|version| version.parse::<u32>().ok()).is_some_and(|version| version < 16) {
+        let message = "a pair of Postgres needs version 16 or a newer one".to_owned();
+        let hint = "before it, a row that came from the other would be sent back: subscriptions had no `origin = none`";
+        problems.raise(at, Mistake::Clash { message, hint: Some(hint.to_owned()) });
+    }
+    let settings = [one, other].into_iter().filter_map(|table| table.settings.as_ref()).flat_map(|all| &all.value.0);
+    for (name, value) in settings.filter(|(name, _)| name.value.eq_ignore_ascii_case("wal_level")) {
+        if value.value.0 != "logical" {
+            let message = "a pair needs `wal_level = \"logical\"`".to_owned();
+            let hint = Some("leave it out: the lab sets it".to_owned());
+            problems.raise(name.at, Mistake::Clash { message, hint });
         }
     }
 }
@@ -180,7 +279,9 @@ fn node(
     let settings = table.settings.map(|settings| self::settings(settings.value, engine, problems)).unwrap_or_default();
     let extensions = table.extensions.map(|found| extensions(found, engine, problems)).unwrap_or_default();
     let replicates = table.replicates.map(|node| node.value.0);
-    Some(Node { name: name.value, version: own.or(default.map(str::to_owned))?, settings, extensions, replicates })
+    let peers = table.peers.map(|nodes| nodes.value.into_iter().map(|node| node.value.0).collect()).unwrap_or_default();
+    let version = own.or(default.map(str::to_owned))?;
+    Some(Node { name: name.value, version, settings, extensions, replicates, peers })
 }
 
 fn version(found: At<Text>, engine: Option<EngineKind>, problems: &mut Problems) -> String {

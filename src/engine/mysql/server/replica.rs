@@ -1,7 +1,7 @@
 //! A replica by GTID, which begins empty and gets everything from the other's binary log (chapters "Replication with Global Transaction
 //! Identifiers" of MySQL's manual and "Global Transaction ID" of MariaDB's).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use mysql_async::prelude::Queryable;
 
@@ -20,6 +20,14 @@ const RETRY_S: u32 = 1;
 /// What a replica replicates.
 pub(super) struct Upstream {
     host: Arc<dyn Host>,
+    /// Of its superuser.
+    password: String,
+}
+
+impl Upstream {
+    pub fn of(server: &dyn server::Server) -> Upstream {
+        Upstream { host: Arc::clone(server.host()), password: server.password().to_owned() }
+    }
 }
 
 impl Server {
@@ -35,14 +43,14 @@ impl Server {
     ) -> Result<Server, ServerError> {
         let server = Server::on_existing(engine, host, wanted, upstream.password().to_owned())?;
         server.make().await?;
-        Ok(Server { upstream: Some(Upstream { host: Arc::clone(upstream.host()) }), ..server })
+        Ok(Server { upstream: OnceLock::from(Upstream::of(upstream)), ..server })
     }
 
     /// Tells it where the other is, each time that it starts: a port may have changed.
     pub(super) async fn follow(&self, upstream: &Upstream, superuser: &Endpoint) -> Result<(), ServerError> {
         let what = "start replication";
         let (host, port) = upstream.host.peer_address().await?;
-        let (host, user, password) = (literal(&host), literal(SUPERUSER), literal(&self.password));
+        let (host, user, password) = (literal(&host), literal(SUPERUSER), literal(&upstream.password));
         let statements = match self.engine {
             EngineKind::Mysql => [
                 format!(

@@ -11,7 +11,7 @@ use crate::engine::server::{self, Server as _, ServerError, Wanted};
 
 const BASE_BACKUP_DEADLINE: Duration = Duration::from_secs(3600);
 /// How soon a replica looks again for who it lost, until the plan begins; the server's own five seconds hold from then on.
-const RETRY_WHILE_PREPARING_MS: u32 = 100;
+pub(super) const RETRY_WHILE_PREPARING_MS: u32 = 100;
 
 /// What a physical replica streams from.
 #[derive(Clone)]
@@ -44,17 +44,24 @@ impl Server {
         let Some(upstream) = &self.upstream else { return Ok(Vec::new()) };
         let (host, port) = upstream.host.peer_address().await?;
         let name = &upstream.name;
+        Ok(vec![("primary_conninfo", self.conninfo(&host, port, name)), ("primary_slot_name", slot(name))])
+    }
+
+    /// How libpq reaches another server, which knows this one by `name`.
+    pub(super) fn conninfo(&self, host: &str, port: u16, name: &str) -> String {
         let passwords = self.password_file().replace('\\', r"\\").replace('\'', r"\'");
-        let conninfo =
-            format!("host={host} port={port} user={SUPERUSER} passfile='{passwords}' application_name='{name}'");
-        Ok(vec![("primary_conninfo", conninfo), ("primary_slot_name", slot(name))])
+        format!("host={host} port={port} user={SUPERUSER} passfile='{passwords}' application_name='{name}'")
+    }
+
+    pub(super) async fn write_password_file(&self, password: &str) -> Result<(), ServerError> {
+        let entry = format!("*:*:*:{SUPERUSER}:{password}\n");
+        Ok(self.host.write(&self.password_file(), entry.as_bytes()).await?)
     }
 
     async fn base_backup(&self, upstream: &Upstream) -> Result<(), ServerError> {
         let program = self.host.program("pg_basebackup").await?;
         let (host, port) = upstream.host.peer_address().await?;
-        let entry = format!("*:*:*:{SUPERUSER}:{}\n", self.password);
-        self.host.write(&self.password_file(), entry.as_bytes()).await?;
+        self.write_password_file(&self.password).await?;
         let exec = Exec::new(&program).env("PGPASSFILE", &self.password_file()).args([
             "--host",
             &host,
@@ -88,7 +95,7 @@ impl Server {
         Ok(self.host.write(&format!("{}/postgresql.auto.conf", self.data()), quick.as_bytes()).await?)
     }
 
-    fn password_file(&self) -> String {
+    pub(super) fn password_file(&self) -> String {
         format!("{}/pgpass", self.host.folder())
     }
 }

@@ -1,0 +1,90 @@
+//! Two servers that write to each other: a publication and a subscription each, which takes nothing that came to the other from elsewhere
+//! (chapter "Logical Replication" of the manual; `origin = none` came with version 16).
+
+use std::sync::Arc;
+
+use postgres_protocol::escape::escape_literal as literal;
+
+use super::replica::RETRY_WHILE_PREPARING_MS;
+use super::{ATTEMPT_DEADLINE, Server, sql, within};
+use crate::engine::host::Host;
+use crate::engine::postgres::connect::connect;
+use crate::engine::postgres::replication::pair::{PUBLICATION, SLOT, SUBSCRIPTION};
+use crate::engine::server::{self, Server as _, ServerError};
+
+/// By which the other knows it.
+const NAME: &str = "rehearsal pair";
+
+impl Server {
+    /// Takes from the other every row of its database that is written from here on. Both hold the same now.
+    ///
+    /// # Errors
+    /// Either server refuses.
+    pub(super) async fn subscribe(&self, peer: &dyn server::Server) -> Result<(), ServerError> {
+        self.write_password_file(peer.password()).await?;
+        publish(peer).await?;
+        publish(self).await?;
+        let what = "subscribe to the other of its pair";
+        let superuser = self.address().await?;
+        let connection = self.peer_conninfo(peer.host().as_ref()).await?;
+        within(what, async {
+            let session = connect(&superuser, ATTEMPT_DEADLINE).await.map_err(sql(what))?;
+            // A subscription makes its slot, which cannot be taken back with a transaction: each statement is alone.
+            let statements = [
+                format!("ALTER SYSTEM SET wal_retrieve_retry_interval = {RETRY_WHILE_PREPARING_MS}"),
+                "SELECT pg_catalog.pg_reload_conf()".to_owned(),
+                format!(
+                    "CREATE SUBSCRIPTION {SUBSCRIPTION} CONNECTION {} PUBLICATION {PUBLICATION}
+                     WITH (origin = none, copy_data = false, slot_name = {SLOT})",
+                    literal(&connection)
+                ),
+            ];
+            for statement in &statements {
+                session.client.batch_execute(statement).await.map_err(sql(what))?;
+            }
+            Ok(())
+        })
+        .await?;
+        let _ = self.peer.set(Arc::clone(peer.host()));
+        Ok(())
+    }
+
+    /// Tells the subscription where the other is, which may have been started anew elsewhere; one that the plan dropped is not made again.
+    pub(super) async fn find_peer(&self, peer: &Arc<dyn Host>) -> Result<(), ServerError> {
+        let what = "find the other of its pair";
+        let (superuser, connection) = (self.address().await?, self.peer_conninfo(peer.as_ref()).await?);
+        within(what, async {
+            let session = connect(&superuser, ATTEMPT_DEADLINE).await.map_err(sql(what))?;
+            let there = "SELECT 1 FROM pg_catalog.pg_subscription WHERE subname = $1 AND subconninfo <> $2";
+            let moved = session.client.query_opt(there, &[&SUBSCRIPTION, &connection]).await.map_err(sql(what))?;
+            if moved.is_some() {
+                let alter = format!("ALTER SUBSCRIPTION {SUBSCRIPTION} CONNECTION {}", literal(&connection));
+                session.client.batch_execute(&alter).await.map_err(sql(what))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn peer_conninfo(&self, peer: &dyn Host) -> Result<String, ServerError> {
+        let (host, port) = peer.peer_address().await?;
+        let database = self.wanted.database.replace('\\', r"\\").replace('\'', r"\'");
+        Ok(format!("{} dbname='{database}'", self.conninfo(&host, port, NAME)))
+    }
+}
+
+/// Every table of its database, where it does not yet.
+async fn publish(server: &dyn server::Server) -> Result<(), ServerError> {
+    let what = "publish the tables of a pair";
+    let superuser = server.address().await?;
+    within(what, async {
+        let session = connect(&superuser, ATTEMPT_DEADLINE).await.map_err(sql(what))?;
+        let there = "SELECT 1 FROM pg_catalog.pg_publication WHERE pubname = $1";
+        if session.client.query_opt(there, &[&PUBLICATION]).await.map_err(sql(what))?.is_some() {
+            return Ok(());
+        }
+        let create = format!("CREATE PUBLICATION {PUBLICATION} FOR ALL TABLES");
+        session.client.batch_execute(&create).await.map_err(sql(what))
+    })
+    .await
+}
