@@ -26,11 +26,12 @@ use crate::support::ci;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A server in a lab of its own.
-struct Server {
+pub struct Server {
     engine: EngineKind,
     lab: Lab,
     host: Arc<dyn LabHost>,
-    at: Endpoint,
+    /// As superuser.
+    pub at: Endpoint,
     _server: Box<dyn server::Server>,
     _folder: tempfile::TempDir,
 }
@@ -43,35 +44,35 @@ async fn servers() -> Vec<Server> {
         (EngineKind::Mariadb, "11.8", LabKind::Docker),
         (EngineKind::Mysql, "9.7", LabKind::Docker),
     ] {
-        let choice = if kind == LabKind::Native { LabChoice::Native } else { LabChoice::Docker };
-        let software = server::software(engine, version);
-        if lab::choose(choice, &software).await.is_err() && !ci() {
-            continue;
-        }
-        let folder = tempfile::Builder::new().prefix("rm-").tempdir().expect("a temporary folder");
-        // The servers' account passes through it.
-        let open = std::os::unix::fs::PermissionsExt::from_mode(0o711);
-        std::fs::set_permissions(folder.path(), open).expect("permissions set");
-        let base = Base::at(&folder.path().join("base")).expect("a base");
-        let lab = Lab::open(kind, "test-mysql", &base).await.expect("opened");
-        let host = lab.handle().host("h", &software).await.expect("a host");
-        let wanted = Wanted {
-            number: 1,
-            version: version.to_owned(),
-            settings: BTreeMap::new(),
-            database: "shop".to_owned(),
-            in_pair: None,
-        };
-        let server = server::init(engine, Arc::clone(&host) as Arc<dyn Host>, wanted).await.expect("made");
-        let at = server.start().await.expect("started").endpoint;
-        servers.push(Server { engine, lab, host, at, _server: server, _folder: folder });
+        servers.extend(server(engine, version, kind).await);
     }
     assert!(!ci() || servers.len() == 3, "CI=true skips nothing");
     servers
 }
 
+/// One of its own; nothing if this machine does not have it and `CI` is not set.
+pub async fn server(engine: EngineKind, version: &str, kind: LabKind) -> Option<Server> {
+    let choice = if kind == LabKind::Native { LabChoice::Native } else { LabChoice::Docker };
+    let software = server::software(engine, version);
+    if lab::choose(choice, &software).await.is_err() && !ci() {
+        return None;
+    }
+    let folder = tempfile::Builder::new().prefix("rm-").tempdir().expect("a temporary folder");
+    // The servers' account passes through it.
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o711);
+    std::fs::set_permissions(folder.path(), open).expect("permissions set");
+    let base = Base::at(&folder.path().join("base")).expect("a base");
+    let lab = Lab::open(kind, "test-mysql", &base).await.expect("opened");
+    let host = lab.handle().host("h", &software).await.expect("a host");
+    let wanted =
+        Wanted { number: 1, version: version.to_owned(), settings: BTreeMap::new(), database: "shop".to_owned() };
+    let server = server::init(engine, Arc::clone(&host) as Arc<dyn Host>, wanted).await.expect("made");
+    let at = server.start().await.expect("started").endpoint;
+    Some(Server { engine, lab, host, at, _server: server, _folder: folder })
+}
+
 impl Server {
-    async fn ask(&self, sql: &str) -> Vec<String> {
+    pub async fn ask(&self, sql: &str) -> Vec<String> {
         let ask = async |connection: &mut Conn| connection.query::<String, _>(sql).await;
         connect::with(&self.at, MINUTE, ask).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
@@ -100,7 +101,7 @@ impl Server {
         connecting.await.expect("it connects")
     }
 
-    async fn end(self) {
+    pub async fn end(self) {
         self.lab.close().await.expect("closed");
     }
 }

@@ -9,7 +9,8 @@
 //! somebody always commits in between, one session reads alone.
 //!
 //! A table's metadata lock would be held to the end of the transaction, and whoever waits to alter the table would hold up all others.
-//! So each query is followed by a return to a savepoint from before it, which gives its locks back.
+//! So each query is followed by a return to a savepoint from before it, which gives its locks back; on MariaDB only in a session that
+//! writes no binary log, and a login that may not be without keeps the locks to the end.
 
 use std::time::Duration;
 
@@ -111,6 +112,11 @@ impl Reading {
         }
         let settings = format!("SET SESSION {}, {SETTINGS}{}", own_settings(engine), settings_of(engine, numbers));
         connection.query_drop(settings).await.map_err(failed)?;
+        if engine == EngineKind::Mariadb
+            && let Err(error) = connection.query_drop("SET SESSION sql_log_bin = 0").await
+        {
+            tracing::debug!(%error, "the metadata locks of tables that are read are kept to the end");
+        }
         let packet: Option<u64> = connection.query_first("SELECT @@max_allowed_packet").await.map_err(failed)?;
         Ok(Reading {
             id: connection.id(),

@@ -1,6 +1,8 @@
 //! Schema and data of two databases compared, on a real server.
 
 mod changes;
+mod mysql;
+mod mysql_changes;
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
