@@ -41,6 +41,16 @@ impl Outcome {
         }
     }
 
+    /// A step's name, with its node where it was on several.
+    pub fn step_name(&self, step: &Step) -> String {
+        let same = |other: &&Step| other.role == step.role && other.name == step.name;
+        if self.steps.iter().filter(same).count() > 1 {
+            format!("{} on {}", step.name, step.node)
+        } else {
+            step.name.clone()
+        }
+    }
+
     /// What was not judged, limits that share a reason together.
     pub fn not_judged_by_reason(&self) -> Vec<(&str, Vec<String>)> {
         let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();

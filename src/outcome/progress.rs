@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::downtime::Side;
 use super::words::bare;
 use crate::event::{Event, Owner, Phase, ProbeSpec, Recorded, Session, StepRole};
+use crate::scenario;
 use crate::stats::{Interval, covered_ms, union};
 
 /// Empty before the run's start.
@@ -15,6 +16,10 @@ pub struct Progress {
     pub phase: Option<Phase>,
     /// The step that runs.
     pub step: Option<StepNow>,
+    /// The step that began last is on several nodes.
+    pub several: bool,
+    /// On how many nodes each step is, of setup and of the plan.
+    on: [Vec<usize>; 2],
     probes: BTreeMap<u32, ProbeSpec>,
     open: BTreeMap<u64, (u32, f64)>,
     read: Vec<Interval>,
@@ -55,6 +60,8 @@ impl Progress {
     pub fn take(&mut self, recorded: &Recorded) {
         match &recorded.event {
             Event::RunStarted { scenario, .. } => {
+                let on = |steps: &[scenario::Step]| steps.iter().map(|step| step.on.len()).collect();
+                self.on = [on(&scenario.setup), on(&scenario.steps)];
                 let budget = |budget: std::time::Duration| budget.as_secs_f64() * 1e3;
                 self.steps = scenario.steps.iter().map(|step| (step.name.clone(), step.budget.map(budget))).collect();
             }
@@ -101,6 +108,8 @@ impl Progress {
         match &recorded.event {
             Event::StepStarted { step, name, node, role, statements, .. } => {
                 let budget_ms = self.steps.get(*step).filter(|_| *role == StepRole::Plan).and_then(|step| step.1);
+                let on = &self.on[usize::from(*role != StepRole::Setup)];
+                self.several = on.get(*step).is_some_and(|nodes| *nodes > 1);
                 self.step = Some(StepNow {
                     step: *step,
                     role: *role,

@@ -45,7 +45,7 @@ fn of_step(outcome: &Outcome, step: &Step) -> TestCase {
     let failures: Vec<&Finding> = outcome
         .findings
         .iter()
-        .filter(|finding| finding.severity >= outcome.fail_on && finding.step.as_deref() == Some(&step.name))
+        .filter(|finding| finding.severity >= outcome.fail_on && is_of(outcome, finding, step))
         .collect();
     let status = match step.result {
         _ if !failures.is_empty() => unsuccessful(outcome, &failures),
@@ -57,10 +57,19 @@ fn of_step(outcome: &Outcome, step: &Step) -> TestCase {
             skipped
         }
     };
-    let mut case = TestCase::new(step.name.as_str(), status);
+    let mut case = TestCase::new(outcome.step_name(step), status);
     case.set_classname(outcome.scenario.as_str());
     case.set_time(time(step.elapsed_ms.unwrap_or(0.0)));
     case
+}
+
+/// Of a step on several nodes, what is of another of them is not of this one.
+fn is_of(outcome: &Outcome, finding: &Finding, step: &Step) -> bool {
+    let elsewhere = |other: &Step| {
+        (&other.name, other.role) == (&step.name, step.role) && Some(&other.node) == finding.node.as_ref()
+    };
+    let named = finding.step.as_deref() == Some(&step.name);
+    named && (finding.node.as_ref() == Some(&step.node) || !outcome.steps.iter().any(elsewhere))
 }
 
 /// What belongs to no step: the other findings, the verdict, and what it does not prove.

@@ -105,7 +105,7 @@ fn steps(page: &mut String, outcome: &Outcome) -> std::fmt::Result {
         writeln!(
             page,
             "| {undo}{} | {} | {} | {} | {} | {} | {} |",
-            cell(&step.name),
+            cell(&outcome.step_name(step)),
             step.result.words(),
             step.elapsed_ms.map_or_else(String::new, duration),
             step.budget_ms.map_or_else(String::new, duration),

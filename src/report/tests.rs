@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::event::{Event, Owner, Reporter};
-use crate::outcome::sample::runs;
+use crate::outcome::sample::{nodes, runs};
 
 fn terminal() -> TerminalSettings {
     TerminalSettings { quiet: false, live: false, colour: false, columns: 100 }
@@ -37,6 +37,32 @@ fn a_passed_run_as_json() {
     let records = runs::passed();
     let text = render(Format::Json, &records, &Outcome::from_records(&records), &terminal()).expect("a report");
     insta::assert_snapshot!("passed.json", text);
+}
+
+/// One line a node, each with its own end.
+#[test]
+fn a_step_on_several_nodes() {
+    let records = nodes::failed_on_one();
+    let outcome = Outcome::from_records(&records);
+    for (format, extension) in [(Format::Terminal, "txt"), (Format::Markdown, "md"), (Format::Junit, "xml")] {
+        let text = render(format, &records, &outcome, &terminal()).expect("a report");
+        insta::assert_snapshot!(format!("several-nodes.{extension}"), text);
+    }
+    let json = render(Format::Json, &records, &outcome, &terminal()).expect("a report");
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let told = |step: &serde_json::Value| format!("{} {} {}", step["name"], step["node"], step["result"]);
+    let steps: Vec<_> = json["steps"].as_array().expect("steps").iter().map(told).collect();
+    assert_eq!(
+        steps,
+        [
+            r#""change" "primary" "done""#,
+            r#""change" "near" "failed""#,
+            r#""change" "far" "skipped""#,
+            r#""then" "primary" "not-reached""#,
+        ]
+    );
+    let page = render(Format::Html, &records, &outcome, &terminal()).expect("a page");
+    assert!(page.contains("change on near") && page.contains("file on far"), "lanes and rows say where");
 }
 
 /// What a display wrote.

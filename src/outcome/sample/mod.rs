@@ -1,5 +1,6 @@
 //! Logs for tests, built by hand: a small language for single rules, and in [`runs`] whole runs as they are recorded.
 
+pub mod nodes;
 pub mod runs;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,6 @@
 mod feel;
 mod lost;
+mod nodes;
 mod plan;
 mod replicas;
 mod verdict;

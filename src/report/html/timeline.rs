@@ -123,7 +123,8 @@ fn steps(outcome: &Outcome) -> Vec<Lane> {
         else {
             continue;
         };
-        let name = if step.role == StepRole::Undo { format!("undo: {}", step.name) } else { step.name.clone() };
+        let name = outcome.step_name(step);
+        let name = if step.role == StepRole::Undo { format!("undo: {name}") } else { name };
         let words = step.result.words();
         let mut bars = vec![Bar {
             x: started_ms,

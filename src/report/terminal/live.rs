@@ -118,12 +118,12 @@ impl Live {
             Event::StepStarted { step, name, role, node, .. } if matches!(self.display, Display::Plain(_)) => {
                 Some(format!("{} \"{name}\" begins on {node}", self.position(*step, *role)))
             }
-            Event::StepEnded { step, role, result, elapsed_ms, error, .. } => {
+            Event::StepEnded { step, role, node, result, elapsed_ms, error, .. } => {
                 let error = error.as_ref().map(|error| match &error.sql {
                     Some(sql) => format!("{} ({})", sql.message, sql.code),
                     None => error.what.clone(),
                 });
-                let line = self.ended(*step, *role, *result, *elapsed_ms, error);
+                let line = self.ended((*step, *role, node), *result, *elapsed_ms, error);
                 Some(line + &self.down_so_far(at_ms))
             }
             Event::CaughtUp { node, elapsed_ms } => {
@@ -157,7 +157,13 @@ impl Live {
     }
 
     /// "✓ step 1/3 "rebuild orders"  3.48 s of 2 s  writes down 3.47 s".
-    fn ended(&self, step: usize, role: StepRole, result: StepResult, elapsed_ms: f64, error: Option<String>) -> String {
+    fn ended(
+        &self,
+        (step, role, node): (usize, StepRole, &str),
+        result: StepResult,
+        elapsed_ms: f64,
+        error: Option<String>,
+    ) -> String {
         let state = match result {
             StepResult::Done => StepState::Done,
             StepResult::Failed => StepState::Failed,
@@ -167,7 +173,8 @@ impl Live {
         };
         let known = self.progress.step.as_ref().map(|now| now.name.as_str());
         let name = known.or_else(|| self.progress.steps.get(step).map(|step| step.0.as_str())).unwrap_or("?");
-        let mut line = format!("{} {} \"{name}\"  ", self.paint.step(state), self.position(step, role));
+        let on = if self.progress.several { format!(" on {node}") } else { String::new() };
+        let mut line = format!("{} {} \"{name}\"{on}  ", self.paint.step(state), self.position(step, role));
         if result == StepResult::Skipped {
             return line + &self.paint.dim("skipped");
         }

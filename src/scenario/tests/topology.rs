@@ -97,3 +97,127 @@ fn who_replicates_whom() {
         &["8: `for` beside `sql`"],
     );
 }
+
+#[track_caller]
+fn said_of_nodes(engine: &str, version: &str, lines: &str) -> Vec<String> {
+    let text = whole(&format!("[topology]\nengine = \"{engine}\"\nversion = \"{version}\"\n{lines}"));
+    let loaded = load_for(folder(&[("scenario.toml", text.as_bytes())]).path(), Purpose::BringUp);
+    let problems = loaded.err().map(|errors| errors.problems().to_vec()).unwrap_or_default();
+    problems.iter().map(|problem| format!("{}: {}", problem.line, problem.message)).collect()
+}
+
+const PAIR: &str = "[topology.nodes.a]\npeers = [\"b\"]\n[topology.nodes.b]\npeers = [\"a\"]\n";
+
+#[test]
+fn who_writes_to_whom() {
+    fn check(lines: &str, expected: &[&str]) {
+        assert_eq!(said_of_nodes("mariadb", "11.8", lines), expected, "{lines}");
+    }
+    check(PAIR, &[]);
+    let with = |more: &str| format!("{PAIR}{more}");
+    check(&with("[topology.nodes.c]\nreplicates = \"b\"\n[topology.nodes.d]\nreplicates = \"c\""), &[]);
+    check(&with("[topology.nodes.c]"), &["10: a second node that replicates no other is not supported yet"]);
+    check(
+        &with("[topology.nodes.c]\npeers = [\"d\"]\n[topology.nodes.d]\npeers = [\"c\"]"),
+        &["10: a second pair is not supported yet"],
+    );
+    check(
+        "[topology.nodes.a]\npeers = [\"b\"]\n[topology.nodes.b]\nreplicates = \"a\"",
+        &["7: node \"a\" names \"b\" as its peer, and is not named in return"],
+    );
+    check(
+        &PAIR.replace("[\"a\"]", "[\"a\"]\nreplicates = \"a\""),
+        &["9: node \"b\" has a peer and replicates another as well"],
+    );
+    check("[topology.nodes.a]\npeers = [\"a\"]", &["7: node \"a\" is its own peer"]);
+    check("[topology.nodes.a]\npeers = [\"c\"]", &["7: no node is called \"c\""]);
+    check("[topology.nodes.a]\npeers = []", &["7: found an empty list"]);
+    check(
+        &PAIR.replace("[\"b\"]", "[\"b\", \"c\"]"),
+        &[
+            "7: a group of more than two peers is not supported yet",
+            // The other names it, and is named first.
+        ],
+    );
+    check(
+        &PAIR.replace("[\"a\"]", "[\"a\"]\nversion = \"10.11\""),
+        &["7: nodes \"a\" and \"b\" are a pair of different versions"],
+    );
+}
+
+#[test]
+fn a_pair_of_postgres() {
+    assert_eq!(said_of_nodes("postgres", "16", PAIR), [""; 0]);
+    assert_eq!(said_of_nodes("postgres", "15", PAIR), ["7: a pair of Postgres needs version 16 or a newer one"]);
+    let wal = PAIR.replace("[\"a\"]", "[\"a\"]\nsettings = { wal_level = \"replica\" }");
+    assert_eq!(said_of_nodes("postgres", "17", &wal), ["10: a pair needs `wal_level = \"logical\"`"]);
+    let replica = |of: &str| format!("{PAIR}[topology.nodes.c]\nreplicates = \"{of}\"\n");
+    assert_eq!(said_of_nodes("postgres", "17", &replica("a")), [""; 0]);
+    assert_eq!(
+        said_of_nodes("postgres", "17", &replica("b")),
+        ["11: a replica of the second of a pair, as of \"b\", is not supported yet"]
+    );
+}
+
+/// Rehearsed, where a writer's `cap` of nodes is what `on` says.
+#[test]
+fn where_steps_run() {
+    #[track_caller]
+    fn check(engine: &str, more: &str, step: &str, on: &[&str], at_once: usize) {
+        let lines = format!("[topology]\nengine = \"{engine}\"\nversion = \"17\"\n{PAIR}{more}");
+        let text = format!(
+            "{}\n[[step]]\nname = \"one\"\n{step}\n",
+            whole(&format!("{lines}\n[[step]]\nname = \"x\"\nsql = \"SELECT 1\""))
+        );
+        let scenario = load(folder(&[("scenario.toml", text.as_bytes())]).path()).unwrap();
+        assert_eq!(scenario.steps[1].on, on);
+        assert_eq!(scenario.steps[1].at_once, at_once);
+        assert_eq!((&*scenario.writer().name, scenario.writer().replicates.as_ref()), ("a", None));
+    }
+    let c = "[topology.nodes.c]\nreplicates = \"a\"\n";
+    check("postgres", "", "sql = \"SELECT 1\"", &["a"], 1);
+    check("postgres", "", "on = \"writer\"\nsql = \"SELECT 1\"", &["a"], 1);
+    check("postgres", c, "on = \"all\"\nsql = \"SELECT 1\"", &["a", "b", "c"], 1);
+    check("postgres", c, "on = \"all\"\nat_once = \"all\"\nsql = \"SELECT 1\"", &["a", "b", "c"], 3);
+    check("postgres", c, "on = \"readers\"\nat_once = 2\nsql = \"SELECT 1\"", &["b", "c"], 2);
+    check("postgres", c, "on = [\"c\", \"writer\"]\nsql = \"SELECT 1\"", &["c", "a"], 1);
+    check("postgres", c, "on = \"all\"\nrestart = true", &["a", "b", "c"], 1);
+    check("postgres", c, "restart = \"c\"", &["c"], 1);
+    check("postgres", c, "compare = { nodes = [\"b\", \"a\"] }", &["b"], 1);
+}
+
+#[test]
+fn setup_goes_into_both_where_ddl_does_not_go_over() {
+    let on = |engine: &str, version: &str| {
+        let nodes = format!("[topology]\nengine = \"{engine}\"\nversion = \"{version}\"\n{PAIR}");
+        let text = whole(&format!("{nodes}[[setup]]\nsql = \"SELECT 1\"\n"));
+        let folder = folder(&[("scenario.toml", text.as_bytes())]);
+        load_for(folder.path(), Purpose::BringUp).unwrap().setup[0].on.clone()
+    };
+    assert_eq!(on("postgres", "17"), ["a", "b"]);
+    assert_eq!(on("mariadb", "11.8"), ["a"]);
+}
+
+#[test]
+fn mistakes_of_steps_on_several_nodes() {
+    fn check(engine: &str, step: &str, expected: &[&str]) {
+        let version = if engine == "mysql" { "9.7" } else { "17" };
+        let lines = format!("{PAIR}[[step]]\nname = \"s\"\n{step}\n");
+        assert_eq!(said_of_nodes(engine, version, &lines), expected, "{step}");
+    }
+    let of_postgres = |step: &str, expected: &[&str]| check("postgres", step, expected);
+    of_postgres("on = [\"a\", \"writer\"]\nsql = \"SELECT 1\"", &["12: node \"a\" is named twice"]);
+    of_postgres("on = []\nsql = \"SELECT 1\"", &["12: found an empty list"]);
+    of_postgres("on = [\"side:a\"]\nsql = \"SELECT 1\"", &["12: `on = \"side:a\"` is not supported yet"]);
+    of_postgres("on = \"all\"\ncommand = \"true\"", &["10: `command` on a replica, as on \"b\" is not supported yet"]);
+    of_postgres("on = \"all\"\ncompare = { nodes = [\"a\", \"b\"] }", &["12: `on` beside `compare`"]);
+    of_postgres("compare = { nodes = [\"a\"] }", &["12: found less than two nodes"]);
+    of_postgres("compare = { nodes = [\"a\", \"a\"] }", &["12: node \"a\" is named twice"]);
+    of_postgres("compare = { nodes = [\"a\", \"x\"] }", &["12: no node is called \"x\""]);
+    of_postgres(
+        "sql = \"SELECT 1\"\nreplicated = false",
+        &["13: a session of Postgres cannot keep what it writes out of the log"],
+    );
+    check("mysql", "sql = \"SELECT 1\"\nreplicated = false", &[]);
+    check("mysql", "wait = \"1s\"\nreplicated = false", &["13: `replicated` goes with `sql` or `file`"]);
+}

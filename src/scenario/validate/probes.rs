@@ -89,7 +89,8 @@ impl Check<'_> {
             }
             Some(on) => {
                 let at = on.at;
-                if self.on(on) != [self.nodes.writer()] {
+                let nodes = self.on(on);
+                if nodes != [self.nodes.writer()] && nodes.iter().all(|node| self.nodes.has(node)) {
                     self.not_yet(at, "a custom probe on another node than the writer");
                 }
             }
