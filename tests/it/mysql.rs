@@ -64,8 +64,13 @@ pub async fn server(engine: EngineKind, version: &str, kind: LabKind) -> Option<
     let base = Base::at(&folder.path().join("base")).expect("a base");
     let lab = Lab::open(kind, "test-mysql", &base).await.expect("opened");
     let host = lab.handle().host("h", &software).await.expect("a host");
-    let wanted =
-        Wanted { number: 1, version: version.to_owned(), settings: BTreeMap::new(), database: "shop".to_owned() };
+    let wanted = Wanted {
+        number: 1,
+        version: version.to_owned(),
+        settings: BTreeMap::new(),
+        database: "shop".to_owned(),
+        in_pair: None,
+    };
     let server = server::init(engine, Arc::clone(&host) as Arc<dyn Host>, wanted).await.expect("made");
     let at = server.start().await.expect("started").endpoint;
     Some(Server { engine, lab, host, at, _server: server, _folder: folder })
