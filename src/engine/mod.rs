@@ -11,6 +11,7 @@ pub mod endpoint;
 pub mod host;
 pub mod mysql;
 pub mod postgres;
+pub mod probing;
 pub mod reader;
 pub mod reading;
 pub mod recover;

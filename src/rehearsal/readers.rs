@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::observing::Observing;
 use crate::engine::endpoint::Endpoint;
-use crate::engine::postgres::probing::TableName;
+use crate::engine::probing::TableName;
 use crate::engine::reader::ReaderSession;
 use crate::event::{Event, Owner};
 

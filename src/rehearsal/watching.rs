@@ -15,7 +15,7 @@ use super::probes::{self, Preparation, ProbesHandle};
 use super::readers::Readers;
 use super::replication::Replication;
 use super::run::Failure;
-use crate::engine::postgres::probing;
+use crate::engine::probing;
 use crate::event::Phase;
 use crate::scenario::Probes;
 use crate::topology::Node;

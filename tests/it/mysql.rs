@@ -27,7 +27,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// A server in a lab of its own.
 pub struct Server {
-    engine: EngineKind,
+    pub engine: EngineKind,
     lab: Lab,
     host: Arc<dyn LabHost>,
     /// As superuser.
@@ -37,7 +37,7 @@ pub struct Server {
 }
 
 /// Those that this machine has; all of them with `CI=true`.
-async fn servers() -> Vec<Server> {
+pub async fn servers() -> Vec<Server> {
     let mut servers = Vec::new();
     for (engine, version, kind) in [
         (EngineKind::Mariadb, "10.11", LabKind::Native),

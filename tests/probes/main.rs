@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rehearsal::engine::endpoint::Endpoint;
 use rehearsal::engine::postgres::connect::{Connection, connect};
-use rehearsal::engine::postgres::probing::{LoginError, log_in_as};
+use rehearsal::engine::probing::{LoginError, log_in_as};
 use rehearsal::event::{
     DownCause, Downtime, Event, NotProbed, Operation, Owner, Phase, ProbeSpec, Recorded, ReportError, Reporter,
 };

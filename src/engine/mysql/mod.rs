@@ -14,6 +14,7 @@ mod locks;
 pub mod log;
 pub mod measure;
 pub mod names;
+pub mod probing;
 pub mod reader;
 pub mod reading;
 pub mod recover;

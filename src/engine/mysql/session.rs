@@ -250,12 +250,12 @@ fn stopped(error: DriverError, show_values: bool) -> Stopped {
     }
 }
 
-fn lost(message: String) -> SqlError {
+pub(super) fn lost(message: String) -> SqlError {
     SqlError { code: CONNECTION_LOST.to_owned(), message, table: None, column: None, constraint: None, position: None }
 }
 
 /// With the server's own number, which is what people look up.
-fn sql_error(said: &mysql_async::ServerError, show_values: bool) -> SqlError {
+pub(super) fn sql_error(said: &mysql_async::ServerError, show_values: bool) -> SqlError {
     let message = if show_values { said.message.clone() } else { shown(said.code, &said.state, &said.message) };
     SqlError { code: said.code.to_string(), ..lost(message) }
 }

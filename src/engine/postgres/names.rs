@@ -11,9 +11,22 @@ pub fn quote(identifier: &str) -> String {
     format!("\"{}\"", identifier.replace('"', "\"\""))
 }
 
+/// `E''` where there is a backslash, so that it means the same under both settings of `standard_conforming_strings`.
+pub fn literal(value: &str) -> String {
+    postgres_protocol::escape::escape_literal(value).trim_start().to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_are_quoted_so_that_nothing_gets_out() {
+        let check = |value: &str, expected: &str| assert_eq!(literal(value), expected);
+        check("it's", "'it''s'");
+        check(r"a\b", r"E'a\\b'");
+        check("", "''");
+    }
 
     #[test]
     fn shown_names_are_quoted_part_by_part() {

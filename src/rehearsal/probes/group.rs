@@ -17,7 +17,7 @@ use super::pace::{self, Grid};
 use super::probe::{Probe, Seat, Shared, Work};
 use super::recorder::When;
 use crate::engine::endpoint::Endpoint;
-use crate::engine::postgres::probing::Session;
+use crate::engine::probing::Session;
 use crate::event::{Event, Phase};
 use crate::rehearsal::observing::Observing;
 

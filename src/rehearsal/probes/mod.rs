@@ -23,7 +23,7 @@ use self::probe::{Seat, Work};
 use self::recorder::When;
 use super::observing::Observing;
 use crate::engine::endpoint::Endpoint;
-use crate::engine::postgres::probing::{self, DeriveError, Derived, Request, Script, TableName};
+use crate::engine::probing::{self, DeriveError, Derived, Request, Script, TableName};
 use crate::event::{Event, NotProbed, Operation, Phase, ProbeSpec};
 use crate::scenario::{ProbeKind, Probes};
 
@@ -127,12 +127,13 @@ impl Prepared {
     }
 
     fn plan(&mut self, derived: Derived, connections: usize) {
+        let engine = self.superuser.engine;
         let custom = self.config.custom.iter().map(|custom| Draft {
             name: custom.name.clone(),
             table: None,
             operation: Operation::Custom,
             kind: custom.kind,
-            script: Script::custom(&custom.sql, custom.commit),
+            script: Script::custom(engine, &custom.sql, custom.commit),
             wish: Wish {
                 touched: false,
                 every: Some(custom.every.unwrap_or(self.config.every)),
@@ -287,7 +288,7 @@ impl ProbesHandle {
     }
 
     async fn wal(&self) -> Option<u64> {
-        probing::wal_position(&self.superuser).await.ok()
+        probing::log_position(&self.superuser).await.ok().flatten()
     }
 }
 

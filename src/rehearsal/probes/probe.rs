@@ -15,7 +15,7 @@ use super::pace::Grid;
 use super::recorder::{Figures, Recorder, When, micros};
 use super::windows::{Ended, Went, Window, Windows};
 use crate::engine::endpoint::Endpoint;
-use crate::engine::postgres::probing::{Failure, FailureKind, Script, Session, Stage};
+use crate::engine::probing::{Failure, FailureKind, Script, Session, Stage};
 use crate::event::{DownCause, Downtime, Event, Owner, Phase, Session as Seen};
 use crate::rehearsal::current::Running;
 use crate::rehearsal::observing::Observing;
@@ -229,7 +229,7 @@ impl Probe {
                 if latency <= shared.down_after { Went::Good } else { Went::Late }
             }
             Err(Failure { kind: FailureKind::GaveUp, .. }) => Went::GaveUp,
-            Err(Failure { kind: FailureKind::Unfit, error }) => {
+            Err(Failure { kind: FailureKind::Unfit, error, .. }) => {
                 let reason = format!("the table's new shape leaves no way to do it: {}", error.message);
                 self.drop_for(reason, shared);
                 Went::Good
@@ -258,16 +258,19 @@ impl Probe {
             Work::Script(script) => script,
             Work::Connect => {
                 let sent = Instant::now();
-                return Session::open(&shared.app, shared.timeout).await.map(|_| Some(sent.elapsed()));
+                let opened = Session::open(&shared.app, shared.timeout).await?;
+                let took = sent.elapsed();
+                opened.close().await;
+                return Ok(Some(took));
             }
         };
-        let open = match session.take() {
+        let mut open = match session.take() {
             Some(open) => open,
             None => Session::open(&shared.app, shared.timeout).await?,
         };
         self.pid.set(Some(open.pid()));
         shared.observing.owners.set(open.pid(), Owner::Probe { probe: self.id });
-        let result = script.run(&open, stage).await;
+        let result = script.run(&mut open, stage).await;
         if matches!(&result, Err(failure) if failure.kind == FailureKind::Lost) {
             shared.observing.owners.remove(open.pid());
         } else {

@@ -101,7 +101,7 @@ fn who_replicates_whom() {
 #[track_caller]
 fn said_of_nodes(engine: &str, version: &str, lines: &str) -> Vec<String> {
     let text = whole(&format!("[topology]\nengine = \"{engine}\"\nversion = \"{version}\"\n{lines}"));
-    let loaded = load_for(folder(&[("scenario.toml", text.as_bytes())]).path(), Purpose::BringUp);
+    let loaded = load(folder(&[("scenario.toml", text.as_bytes())]).path());
     let problems = loaded.err().map(|errors| errors.problems().to_vec()).unwrap_or_default();
     problems.iter().map(|problem| format!("{}: {}", problem.line, problem.message)).collect()
 }
@@ -192,7 +192,7 @@ fn setup_goes_into_both_where_ddl_does_not_go_over() {
         let nodes = format!("[topology]\nengine = \"{engine}\"\nversion = \"{version}\"\n{PAIR}");
         let text = whole(&format!("{nodes}[[setup]]\nsql = \"SELECT 1\"\n"));
         let folder = folder(&[("scenario.toml", text.as_bytes())]);
-        load_for(folder.path(), Purpose::BringUp).unwrap().setup[0].on.clone()
+        load(folder.path()).unwrap().setup[0].on.clone()
     };
     assert_eq!(on("postgres", "17"), ["a", "b"]);
     assert_eq!(on("mariadb", "11.8"), ["a"]);

@@ -4,38 +4,15 @@
 use std::time::Duration;
 
 use crate::engine::endpoint::Endpoint;
-use crate::engine::postgres::connect::connect;
+use crate::engine::postgres::connect::{DriverError, connect};
+use crate::engine::postgres::names::literal;
 use crate::engine::postgres::server;
-
-use super::sql::literal;
+use crate::engine::probing::LoginError;
 
 /// The role made where the application's cannot be used as it is.
 const OWN_ROLE: &str = "rehearsal_probe";
 
 const DEADLINE: Duration = Duration::from_secs(10);
-
-#[derive(Debug, thiserror::Error)]
-pub enum LoginError {
-    #[error("there is no role {role}")]
-    NoRole { role: String },
-    #[error("{role} is a superuser, who would not see a lost grant")]
-    Superuser { role: String },
-    #[error("the login for the probes could not be made")]
-    Database(#[from] tokio_postgres::Error),
-}
-
-impl LoginError {
-    /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            LoginError::NoRole { .. } => {
-                Some("name the application's role in `[probes] as`, and bring it with `roles = \"roles.sql\"`")
-            }
-            LoginError::Superuser { .. } => Some("name a role in `[probes] as` that the application logs in with"),
-            LoginError::Database(_) => None,
-        }
-    }
-}
 
 /// Makes a login for the probes on a lab's server, with that password, and says where it leads.
 ///
@@ -44,35 +21,50 @@ impl LoginError {
 ///
 /// # Errors
 /// When the role does not exist or is a superuser, and the driver's.
-pub async fn log_in_as(superuser: &Endpoint, role: Option<&str>, password: &str) -> Result<Endpoint, LoginError> {
-    let connection = connect(superuser, DEADLINE).await?;
+pub(in crate::engine) async fn log_in_as(
+    superuser: &Endpoint,
+    role: Option<&str>,
+    password: &str,
+) -> Result<Endpoint, LoginError> {
+    let connection = connect(superuser, DEADLINE).await.map_err(database)?;
     let client = &connection.client;
     // Whatever the database's own settings say.
-    client.batch_execute("SET default_transaction_read_only = off").await?;
+    client.batch_execute("SET default_transaction_read_only = off").await.map_err(database)?;
     let Some(role) = role else {
-        let owners = client.query(OWNERS, &[]).await?;
-        make_own_role(client, password).await?;
+        let owners = client.query(OWNERS, &[]).await.map_err(database)?;
+        make_own_role(client, password).await.map_err(database)?;
         for owner in owners {
-            client.batch_execute(&format!("GRANT {} TO {OWN_ROLE}", owner.get::<_, &str>(0))).await?;
+            client
+                .batch_execute(&format!("GRANT {} TO {OWN_ROLE}", owner.get::<_, &str>(0)))
+                .await
+                .map_err(database)?;
         }
         return Ok(superuser.as_user(OWN_ROLE, password));
     };
-    let Some(row) = client.query_opt(ROLE, &[&role]).await? else {
-        return Err(LoginError::NoRole { role: role.to_owned() });
+    let Some(row) = client.query_opt(ROLE, &[&role]).await.map_err(database)? else {
+        return Err(LoginError::NoRole { engine: superuser.engine, role: role.to_owned() });
     };
     if row.get("rolsuper") {
         return Err(LoginError::Superuser { role: role.to_owned() });
     }
     let quoted: &str = row.get("quoted");
     if row.get("rolcanlogin") {
-        client.batch_execute(&format!("ALTER ROLE {quoted} {}", server::password_clauses(password))).await?;
+        client
+            .batch_execute(&format!("ALTER ROLE {quoted} {}", server::password_clauses(password)))
+            .await
+            .map_err(database)?;
         return Ok(superuser.as_user(role, password));
     }
-    make_own_role(client, password).await?;
+    make_own_role(client, password).await.map_err(database)?;
     client
         .batch_execute(&format!("GRANT {quoted} TO {OWN_ROLE}; ALTER ROLE {OWN_ROLE} SET role = {}", literal(role)))
-        .await?;
+        .await
+        .map_err(database)?;
     Ok(superuser.as_user(OWN_ROLE, password))
+}
+
+fn database(error: DriverError) -> LoginError {
+    LoginError::Database(error.into())
 }
 
 async fn make_own_role(client: &tokio_postgres::Client, password: &str) -> Result<(), tokio_postgres::Error> {

@@ -1,22 +1,16 @@
-//! Probes of a Postgres database: which operations its tables take, derived from the catalogs and tried once before the plan.
-//!
-//! A probe sends what an application would: it names its columns, leaves out those that the database fills in, and works on rows that
-//! exist or are like them. Every write ends in a rollback after deferred constraints were checked.
+//! What probes need of Postgres: its tables, its sessions, its errors, a login.
 
-mod derive;
-mod follow;
 mod login;
+mod now;
 mod outside;
-mod recipes;
-mod script;
+mod sample;
 mod session;
 mod shape;
-mod sql;
-#[cfg(test)]
-mod tests;
-mod values;
 
-pub use derive::{DeriveError, Derived, Request, TableName, TableProbe, derive};
-pub use login::{LoginError, log_in_as};
-pub use script::{Burns, Script, Stage};
-pub use session::{Failure, FailureKind, Session, wal_position};
+pub(in crate::engine) use login::log_in_as;
+pub(in crate::engine) use now::{dropped_now, made_since, unique_now};
+pub(in crate::engine) use sample::{PLAIN_TEXTS, sample};
+pub use session::Session;
+pub(in crate::engine) use session::wal_position;
+pub use shape::Origin;
+pub(in crate::engine) use shape::read;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use squawk_lexer::TokenKind;
 use tokio_postgres::Client;
 
-use super::shape::Table;
+use crate::engine::probing::Table;
 
 /// A function that is not the server's own.
 #[derive(Debug, Clone)]
@@ -82,18 +82,19 @@ struct Neighbour {
 }
 
 impl Reach {
-    pub fn new(functions: BTreeMap<u32, Function>, tables: &[Table]) -> Reach {
+    /// `tables` with their trigger functions, and whether they are foreign ones.
+    pub fn new(functions: BTreeMap<u32, Function>, tables: &[(&Table, &[u32], bool)]) -> Reach {
         let mut reach = Reach::default();
         for (&oid, function) in &functions {
             reach.functions_by_name.entry(function.name.to_lowercase()).or_default().push(oid);
         }
-        for table in tables {
+        for (table, triggers, foreign) in tables {
             let last = table.name.rsplit('.').next().unwrap_or(&table.name).to_lowercase();
-            let neighbour = Neighbour { foreign: table.foreign, triggers: table.trigger_functions.clone() };
+            let neighbour = Neighbour { foreign: *foreign, triggers: triggers.to_vec() };
             reach.tables.entry(last).or_default().push(neighbour);
             for reference in table.references.iter().filter(|reference| reference.acts) {
                 let behind = reach.behind.entry(reference.to_name.clone()).or_default();
-                behind.extend(&table.trigger_functions);
+                behind.extend(*triggers);
             }
         }
         reach.functions = functions;
@@ -101,9 +102,9 @@ impl Reach {
     }
 
     /// Why writes to this table must not be tried, if they must not.
-    pub fn outside(&self, table: &Table) -> Option<String> {
+    pub fn outside(&self, table: &Table, triggers: &[u32]) -> Option<String> {
         let behind = self.behind.get(&table.name).into_iter().flatten();
-        self.of_functions(table.trigger_functions.iter().chain(behind).copied().collect())
+        self.of_functions(triggers.iter().chain(behind).copied().collect())
     }
 
     /// Follows the functions that a text names, and the triggers of the tables that it names.

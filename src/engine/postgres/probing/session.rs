@@ -8,31 +8,12 @@ use tokio_postgres::{NoTls, SimpleQueryMessage};
 use crate::engine::endpoint::Endpoint;
 use crate::engine::postgres::connect::{Connection, config, connect};
 use crate::engine::postgres::error::{QUERY_CANCELED, connection_failure, sql_error};
+use crate::engine::probing::{Class, Failure, FailureKind, Values};
 use crate::event::SqlError;
 
 /// How much longer than the server's own timeout an answer is waited for, before the operation is cancelled; and after that, before the
 /// session is given up as lost.
 const GRACE: Duration = Duration::from_secs(1);
-
-/// An operation that did not succeed.
-#[derive(Debug, Clone)]
-pub struct Failure {
-    pub error: SqlError,
-    pub kind: FailureKind,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FailureKind {
-    /// The server refused; the session is good for the next operation.
-    Refused,
-    /// The probe's own timeout ended it, while it waited. The session is good for the next operation.
-    GaveUp,
-    /// The connection is gone, or was never made.
-    Lost,
-    /// The server refused, and what was sent is no longer what an application would send: it says nothing of the release. The session is
-    /// good for the next operation.
-    Unfit,
-}
 
 /// An open session. Statements longer than its timeout are cancelled by the server.
 pub struct Session {
@@ -47,7 +28,7 @@ impl Session {
     pub async fn open(endpoint: &Endpoint, timeout: Duration) -> Result<Session, Failure> {
         match tokio::time::timeout(timeout + GRACE, Session::connect(endpoint, timeout)).await {
             Ok(Ok(session)) => Ok(session),
-            Ok(Err(error)) => Err(Failure { error: sql_error(&error, false), kind: FailureKind::Lost }),
+            Ok(Err(error)) => Err(failed(sql_error(&error, false), FailureKind::Lost)),
             Err(_) => Err(no_answer(timeout + GRACE)),
         }
     }
@@ -71,11 +52,20 @@ impl Session {
         self.pid
     }
 
+    /// The role that acts: a login may begin its sessions as another.
+    ///
+    /// # Errors
+    /// As of [`Session::send`].
+    pub async fn role(&mut self) -> Result<String, Failure> {
+        let rows = self.send("SELECT current_user").await?;
+        Ok(rows.into_iter().flatten().next().flatten().unwrap_or_default())
+    }
+
     /// As [`Session::send`], and how long the server was at it: what a probe costs it, whatever this machine is busy with.
     ///
     /// # Errors
     /// As of [`Session::send`].
-    pub async fn send_timed(&self, sql: &str) -> Result<(Vec<Vec<Option<String>>>, Duration), Failure> {
+    pub async fn send_timed(&mut self, sql: &str) -> Result<(Vec<Values>, Duration), Failure> {
         // The statement's timestamp is that of the message, so the difference spans all that stands before.
         let timed = format!(
             "{sql};\nSELECT extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp())::float8"
@@ -89,7 +79,7 @@ impl Session {
     ///
     /// # Errors
     /// What the server said of the first statement that failed; [`FailureKind::Lost`] also when no answer came long after the timeout.
-    pub async fn send(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, Failure> {
+    pub async fn send(&mut self, sql: &str) -> Result<Vec<Values>, Failure> {
         let sent = Instant::now();
         let mut query = std::pin::pin!(self.connection.client.simple_query(sql));
         let mut answer = tokio::time::timeout(self.timeout + GRACE, &mut query).await;
@@ -115,7 +105,7 @@ impl Session {
             }
             Some(_) => FailureKind::Refused,
         };
-        let failure = Failure { error: sql_error(&error, false), kind };
+        let failure = failed(sql_error(&error, false), kind);
         if kind == FailureKind::Lost {
             return Err(failure);
         }
@@ -130,14 +120,14 @@ impl Session {
 ///
 /// # Errors
 /// The driver's.
-pub async fn wal_position(superuser: &Endpoint) -> Result<u64, tokio_postgres::Error> {
+pub(in crate::engine) async fn wal_position(superuser: &Endpoint) -> Result<u64, tokio_postgres::Error> {
     let connection = connect(superuser, Duration::from_secs(5)).await?;
     let position = "SELECT pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), '0/0')::int8";
     let bytes: i64 = connection.client.query_one(position, &[]).await?.get(0);
     Ok(bytes.unsigned_abs())
 }
 
-fn rows(messages: Vec<SimpleQueryMessage>) -> Vec<Vec<Option<String>>> {
+fn rows(messages: Vec<SimpleQueryMessage>) -> Vec<Values> {
     messages
         .into_iter()
         .filter_map(|message| match message {
@@ -147,7 +137,28 @@ fn rows(messages: Vec<SimpleQueryMessage>) -> Vec<Vec<Option<String>>> {
         .collect()
 }
 
+fn failed(error: SqlError, kind: FailureKind) -> Failure {
+    Failure { class: class(&error.code), error, kind }
+}
+
+/// Chapter "PostgreSQL Error Codes" of the manual.
+fn class(code: &str) -> Class {
+    match code {
+        "23502" => Class::MissingValue,
+        "23503" => Class::ForeignKey,
+        "23505" => Class::Unique,
+        "23P01" => Class::Exclusion,
+        "23514" => Class::Check,
+        "42501" => Class::Privilege,
+        "42703" => Class::NoColumn,
+        "P0001" => Class::Raised,
+        _ if code.starts_with("23") => Class::OtherConstraint,
+        _ if code.starts_with("22") => Class::BadValue,
+        _ => Class::Other,
+    }
+}
+
 fn no_answer(within: Duration) -> Failure {
     let message = format!("no answer within {} ms", within.as_millis());
-    Failure { error: connection_failure(message), kind: FailureKind::Lost }
+    failed(connection_failure(message), FailureKind::Lost)
 }

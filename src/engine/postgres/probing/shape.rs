@@ -1,132 +1,107 @@
-//! Tables as probes need them: columns, keys, what must be unique, what refers to what, and what the application's role may do.
+//! Tables of a Postgres database as probes need them.
 //!
 //! Read before the plan, and unique indexes again when one refuses a row, from the catalogs (manual: *System Catalogs*; the columns used are the same from 13 to 18).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_postgres::{Client, Row};
 
-use super::values::ValueKind;
+use super::outside::{Reach, functions};
+use crate::engine::EngineKind;
+use crate::engine::endpoint::Endpoint;
+use crate::engine::postgres::connect::{DriverError, connect};
 use crate::engine::postgres::foreign::REACHES_OUT;
+use crate::engine::probing::{
+    Catalog, Column, Form, Identity, Origin as Of, Reference, Sequence, Table, Unique, ValueKind,
+};
+use crate::engine::server::BoxError;
 
-/// A table that users see: an ordinary one, the root of a partitioned one, or a foreign one.
-#[derive(Debug, Clone)]
-pub struct Table {
-    pub oid: u32,
-    /// "orders" in schema public, else "billing.orders".
-    pub name: String,
-    /// With its schema, quoted where it must be.
-    pub quoted: String,
-    pub foreign: bool,
-    /// A foreign table is below it, as a partition or a child: reading all of its rows connects to another server.
-    pub reaches_out: bool,
-    pub columns: Vec<Column>,
-    /// Columns of the primary key, or else of the smallest unique index whose columns are all NOT NULL.
-    pub key: Option<Vec<usize>>,
-    pub unique: Vec<Unique>,
-    pub references: Vec<Reference>,
-    /// Another table refers to it, or it to itself.
-    pub referenced: bool,
-    /// Names in a plan's text that mean this table: its own, its indexes', constraints', triggers', sequences'.
-    pub known_as: BTreeSet<String>,
-    /// Functions of its triggers.
-    pub trigger_functions: Vec<u32>,
+/// What a table is to Postgres itself.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    pub(super) oid: u32,
+    /// Of its columns, each the one that it keeps under another name and after it was dropped.
+    pub(super) numbers: Vec<i16>,
     /// Check constraints of the whole database, those of domains and partitions too.
-    pub checks: Arc<BTreeSet<u32>>,
+    pub(super) checks: Arc<BTreeSet<u32>>,
     /// Of its heap, partitions together.
-    pub pages: i64,
+    pub(super) pages: i64,
 }
 
-#[derive(Debug, Clone)]
-pub struct Column {
-    /// Its number in the table, which it keeps under another name and after it was dropped.
-    pub number: i16,
-    /// Quoted where it must be.
-    pub quoted: String,
-    pub kind: ValueKind,
-    /// Its values may be long.
-    pub variable: bool,
-    pub not_null: bool,
-    /// Of its own, or its domain's.
-    pub default: bool,
-    pub identity: Identity,
-    /// Generated columns are never named.
-    pub generated: bool,
-    pub sequence: Option<Sequence>,
-    pub in_partition_key: bool,
-    pub may_select: bool,
-    pub may_insert: bool,
-    pub may_update: bool,
+/// A table while it is read.
+struct Draft {
+    table: Table,
+    origin: Origin,
+    /// A foreign one itself.
+    foreign: bool,
+    /// A foreign table is below it, as a partition or a child: reading all of its rows connects to another server.
+    reaches_out: bool,
+    /// Functions of its triggers.
+    trigger_functions: Vec<u32>,
 }
 
-impl Column {
-    /// Left out, it gets a value that no other row has.
-    pub fn gives_itself(&self) -> bool {
-        let random = matches!(self.kind, ValueKind::Uuid | ValueKind::Text { .. } | ValueKind::Bytes);
-        self.identity != Identity::No || self.sequence.is_some() || (self.default && random)
-    }
-
-    /// An application leaves it out.
-    pub fn is_left_out(&self) -> bool {
-        self.generated || self.default || self.identity != Identity::No
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Identity {
-    No,
-    Always,
-    ByDefault,
-}
-
-/// The sequence that a column's default draws from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sequence {
-    /// Values it still has, or the column still takes, whichever is fewer.
-    pub left: u64,
-}
-
-/// A unique index, exclusion constraints among them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unique {
-    /// Columns that make up its entries, those inside expressions too.
-    pub columns: Vec<usize>,
-    /// Compares by equality, so that one other value makes a row new.
-    pub equality: bool,
-}
-
-/// A foreign key.
-#[derive(Debug, Clone)]
-pub struct Reference {
-    pub columns: Vec<usize>,
-    /// As it stands behind FROM.
-    pub to_quoted: String,
-    pub to_name: String,
-    /// Columns referred to, quoted where they must be, in the order of `columns`.
-    pub to_columns: Vec<String>,
-    /// A change over there changes rows here: `ON DELETE CASCADE` and its like.
-    pub acts: bool,
-}
-
-/// Every user table, by name. `role` is whose privileges count.
+/// Every user table, with what `role` may do, and the connections left to `app`.
 ///
 /// # Errors
 /// The driver's.
-pub async fn read(client: &Client, role: &str) -> Result<Vec<Table>, tokio_postgres::Error> {
-    let mut tables: BTreeMap<u32, Table> = BTreeMap::new();
+pub(in crate::engine) async fn read(
+    superuser: &Endpoint,
+    app: &Endpoint,
+    role: String,
+    timeout: Duration,
+) -> Result<Catalog, BoxError> {
+    let connection = connect(superuser, timeout).await?;
+    let client = &connection.client;
+    let tables = tables(client, &role).await?;
+    let connections: i64 = client.query_one(CONNECTIONS, &[&app.user]).await?.get(0);
+    Ok(Catalog { tables, role, connections: usize::try_from(connections).unwrap_or(0) })
+}
+
+async fn tables(client: &Client, role: &str) -> Result<Vec<Table>, DriverError> {
+    let drafts = drafts(client, role).await?;
+    let functions = functions(client).await?;
+    let with_triggers: Vec<_> =
+        drafts.iter().map(|draft| (&draft.table, draft.trigger_functions.as_slice(), draft.foreign)).collect();
+    let reach = Reach::new(functions, &with_triggers);
+    let kept: Vec<Option<String>> =
+        drafts.iter().map(|draft| reach.outside(&draft.table, &draft.trigger_functions)).collect();
+    let tables = drafts.into_iter().zip(kept).map(|(draft, kept)| Table {
+        elsewhere: elsewhere(&draft).map(str::to_owned),
+        kept: kept.map(|how| format!("a trigger reaches outside the database: {how}")),
+        origin: Of::Postgres(draft.origin),
+        ..draft.table
+    });
+    Ok(tables.collect())
+}
+
+/// Why nothing may be read from the table either, if its rows lie on another server: a read connects there.
+fn elsewhere(draft: &Draft) -> Option<&'static str> {
+    if draft.foreign {
+        return Some(
+            "a foreign table: its rows are on another server, and what is written there is not this one's to undo",
+        );
+    }
+    draft.reaches_out.then_some("some of its rows are on another server, in a foreign table that is a part of it")
+}
+
+/// Every user table, by name. `role` is whose privileges count.
+async fn drafts(client: &Client, role: &str) -> Result<Vec<Draft>, DriverError> {
+    let mut tables: BTreeMap<u32, Draft> = BTreeMap::new();
     let checks: BTreeSet<u32> = client.query(CHECKS, &[]).await?.iter().map(|row| row.get(0)).collect();
     let checks = Arc::new(checks);
     for row in client.query(&format!("WITH RECURSIVE {REACHES_OUT}, {TABLES}"), &[]).await? {
-        let table = Table { checks: Arc::clone(&checks), ..table(&row) };
-        tables.insert(table.oid, table);
+        let draft = draft(&row, &checks);
+        tables.insert(draft.origin.oid, draft);
     }
     let oids: Vec<u32> = tables.keys().copied().collect();
     let mut positions: BTreeMap<(u32, i16), usize> = BTreeMap::new();
     for row in client.query(COLUMNS, &[&oids, &role]).await? {
         let oid: u32 = row.get("oid");
-        let Some(table) = tables.get_mut(&oid) else { continue };
+        let Some(Draft { table, origin, .. }) = tables.get_mut(&oid) else { continue };
         positions.insert((oid, row.get("number")), table.columns.len());
+        origin.numbers.push(row.get("number"));
         table.columns.push(column(&row));
     }
     let at = |oid: u32, numbers: Vec<i16>| -> Option<Vec<usize>> {
@@ -135,7 +110,9 @@ pub async fn read(client: &Client, role: &str) -> Result<Vec<Table>, tokio_postg
     let mut keys: BTreeMap<u32, (bool, usize)> = BTreeMap::new();
     for row in client.query(&unique("ANY ($1)"), &[&oids]).await? {
         let oid: u32 = row.get("oid");
-        let (Some(table), Some(columns)) = (tables.get_mut(&oid), at(oid, row.get("columns"))) else { continue };
+        let (Some(Draft { table, .. }), Some(columns)) = (tables.get_mut(&oid), at(oid, row.get("columns"))) else {
+            continue;
+        };
         let primary: bool = row.get("primary");
         let usable: bool = row.get("usable_as_key");
         if usable && columns.iter().all(|&each| table.columns[each].not_null) {
@@ -145,14 +122,14 @@ pub async fn read(client: &Client, role: &str) -> Result<Vec<Table>, tokio_postg
                 table.key = Some(columns.clone());
             }
         }
-        table.unique.push(Unique { columns, equality: row.get("equality") });
+        table.unique.push(Unique { name: None, columns, equality: row.get("equality") });
     }
     for row in client.query(REFERENCES, &[&oids]).await? {
         let (oid, to): (u32, u32) = (row.get("oid"), row.get("to_oid"));
         if let Some(target) = tables.get_mut(&to) {
-            target.referenced = true;
+            target.table.referenced = true;
         }
-        if let (Some(table), Some(columns)) = (tables.get_mut(&oid), at(oid, row.get("columns"))) {
+        if let (Some(Draft { table, .. }), Some(columns)) = (tables.get_mut(&oid), at(oid, row.get("columns"))) {
             table.references.push(Reference {
                 columns,
                 to_quoted: row.get("to_quoted"),
@@ -162,28 +139,35 @@ pub async fn read(client: &Client, role: &str) -> Result<Vec<Table>, tokio_postg
             });
         }
     }
-    let mut tables: Vec<Table> = tables.into_values().collect();
-    tables.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(tables)
+    let mut drafts: Vec<Draft> = tables.into_values().collect();
+    drafts.sort_by(|a, b| a.table.name.cmp(&b.table.name));
+    Ok(drafts)
 }
 
-fn table(row: &Row) -> Table {
+fn draft(row: &Row, checks: &Arc<BTreeSet<u32>>) -> Draft {
     let known_as: Vec<String> = row.get("known_as");
-    Table {
-        oid: row.get("oid"),
+    let table = Table {
+        engine: EngineKind::Postgres,
         name: row.get("name"),
         quoted: row.get("quoted"),
-        foreign: row.get("foreign"),
-        reaches_out: row.get("reaches_out"),
+        elsewhere: None,
+        kept: None,
         columns: Vec::new(),
         key: None,
         unique: Vec::new(),
         references: Vec::new(),
         referenced: false,
         known_as: known_as.into_iter().map(|name| name.to_lowercase()).collect(),
+        origin: Of::Postgres(Origin::default()),
+    };
+    let origin =
+        Origin { oid: row.get("oid"), numbers: Vec::new(), checks: Arc::clone(checks), pages: row.get("pages") };
+    Draft {
+        table,
+        origin,
+        foreign: row.get("foreign"),
+        reaches_out: row.get("reaches_out"),
         trigger_functions: row.get("trigger_functions"),
-        checks: Arc::default(),
-        pages: row.get("pages"),
     }
 }
 
@@ -191,9 +175,9 @@ fn column(row: &Row) -> Column {
     let identity: &str = row.get("identity");
     let left: Option<i64> = row.get("sequence_left");
     Column {
-        number: row.get("number"),
         quoted: row.get("quoted"),
         kind: value_kind(row),
+        form: Form::Quoted,
         variable: row.get("variable"),
         not_null: row.get("not_null"),
         default: row.get("default"),
@@ -237,7 +221,7 @@ fn value_kind(row: &Row) -> ValueKind {
         (_, "date", _) => ValueKind::Date,
         (_, "timestamp" | "timestamptz", _) => ValueKind::Timestamp,
         (_, "time" | "timetz", _) => ValueKind::Time,
-        (_, "bytea", _) => ValueKind::Bytes,
+        (_, "bytea", _) => ValueKind::Bytes { prefix: "\\x", max: None },
         (_, "bool", _) => ValueKind::Boolean,
         (_, "inet" | "cidr", _) => ValueKind::Inet,
         (_, "macaddr", _) => ValueKind::Mac,
@@ -374,3 +358,11 @@ JOIN pg_catalog.pg_class c ON c.oid = k.confrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE k.contype = 'f' AND k.conparentid = 0 AND (k.conrelid = ANY ($1) OR k.confrelid = ANY ($1))
 ORDER BY k.oid";
+
+/// `$1` login. What is left to it by the server, the database and its own limit; what others have open now is taken off.
+const CONNECTIONS: &str = "
+SELECT least(
+    current_setting('max_connections')::int8 - current_setting('superuser_reserved_connections')::int8
+        - (SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend'),
+    (SELECT nullif(datconnlimit, -1) FROM pg_catalog.pg_database WHERE datname = current_database()),
+    (SELECT nullif(rolconnlimit, -1) FROM pg_catalog.pg_roles WHERE rolname = $1))";

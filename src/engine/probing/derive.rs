@@ -6,23 +6,15 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::outside::{Reach, functions};
 use super::recipes::{self, Rows};
 use super::script::{Insert, Operate, Script, Stage, Values};
-use super::session::{Failure, FailureKind, Session};
-use super::shape::{self, Table};
+use super::session::{Class, Failure, FailureKind, Session};
 use super::sql::Sql;
+use super::table::{Catalog, Table};
 use crate::engine::endpoint::Endpoint;
+use crate::engine::server::BoxError;
+use crate::engine::{mysql, postgres};
 use crate::event::{NotProbed, Operation};
-
-/// Rows of a table that are held as its sample.
-const SAMPLE: usize = 96;
-
-/// Pages that a sample is drawn from, about.
-const SAMPLE_PAGES: i64 = 64;
-
-/// Wider rows are not copied: a hundred of them would be megabytes, sent over and over.
-const WIDEST_ROW: usize = 16 * 1024;
 
 /// Sessions that try things out at the same time.
 const TRIERS: usize = 3;
@@ -40,7 +32,7 @@ const TIMED: usize = 5;
 #[derive(Debug, thiserror::Error)]
 pub enum DeriveError {
     #[error("the tables could not be read")]
-    Catalog(#[source] tokio_postgres::Error),
+    Catalog(#[source] BoxError),
     #[error("no session as {user}: {what}")]
     NoSession { user: String, what: String },
     #[error("interrupted")]
@@ -96,17 +88,8 @@ pub struct TableProbe {
 /// # Errors
 /// When the catalogs cannot be read or the application's role cannot log in.
 pub async fn derive(request: &Request<'_>, cancel: &CancellationToken) -> Result<Derived, DeriveError> {
-    let connection = crate::engine::postgres::connect::connect(request.superuser, request.timeout)
-        .await
-        .map_err(DeriveError::Catalog)?;
-    let client = &connection.client;
     let mut sessions = vec![open(request.app, request.timeout).await?];
-    // The role that acts: a login may begin its sessions as another.
-    let role = current_role(&sessions[0]).await.map_err(|failure| no_session(request.app, &failure))?;
-    let tables = shape::read(client, &role).await.map_err(DeriveError::Catalog)?;
-    let reach = Reach::new(functions(client).await.map_err(DeriveError::Catalog)?, &tables);
-    let connections: i64 =
-        client.query_one(CONNECTIONS, &[&request.app.user]).await.map_err(DeriveError::Catalog)?.get(0);
+    let Catalog { tables, role, connections } = read(request, &mut sessions[0]).await?;
 
     let named: Option<BTreeSet<String>> =
         request.touched.map(|names| names.iter().map(|name| name.to_lowercase()).collect());
@@ -116,7 +99,7 @@ pub async fn derive(request: &Request<'_>, cancel: &CancellationToken) -> Result
     left.sort_by_key(|(touched, _)| !touched);
     let touched = left
         .iter()
-        .filter(|(touched, table)| *touched && elsewhere(table).is_none())
+        .filter(|(touched, table)| *touched && table.elsewhere.is_none())
         .map(|(_, table)| TableName { name: table.name.clone(), quoted: table.quoted.clone() })
         .collect();
 
@@ -125,7 +108,7 @@ pub async fn derive(request: &Request<'_>, cancel: &CancellationToken) -> Result
     }
     let queue = Mutex::new(left.into_iter().enumerate().collect::<VecDeque<_>>());
     let workers = sessions.into_iter().map(|session| {
-        let trier = Trier { request, session, role: &role, reach: &reach };
+        let trier = Trier { request, session, role: &role };
         work(trier, &queue, cancel)
     });
     let mut tried: Vec<(usize, Tried)> = Vec::new();
@@ -133,8 +116,7 @@ pub async fn derive(request: &Request<'_>, cancel: &CancellationToken) -> Result
         tried.extend(done?);
     }
     tried.sort_by_key(|(nth, _)| *nth);
-    let mut derived =
-        Derived { probes: Vec::new(), not_probed: Vec::new(), touched, connections: connections.max(0) as usize };
+    let mut derived = Derived { probes: Vec::new(), not_probed: Vec::new(), touched, connections };
     for (_, tried) in tried {
         derived.probes.extend(tried.probes);
         derived.not_probed.extend(tried.not_probed);
@@ -149,18 +131,35 @@ async fn work(
     queue: &Queue,
     cancel: &CancellationToken,
 ) -> Result<Vec<(usize, Tried)>, DeriveError> {
-    let superuser = open(trier.request.superuser, trier.request.timeout).await?;
-    let plain = "SET datestyle = 'ISO, MDY'; SET intervalstyle = 'postgres'; SET extra_float_digits = 1";
-    superuser.send(plain).await.map_err(|failure| no_session(trier.request.superuser, &failure))?;
+    let mut superuser = open(trier.request.superuser, trier.request.timeout).await?;
+    if let Session::Postgres(session) = &mut superuser {
+        let plain = session.send(postgres::probing::PLAIN_TEXTS).await;
+        plain.map_err(|failure| no_session(trier.request.superuser, &failure))?;
+    }
     let mut done = Vec::new();
     loop {
         if cancel.is_cancelled() {
             return Err(DeriveError::Cancelled);
         }
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let Some((nth, (touched, table))) = next else { return Ok(done) };
-        done.push((nth, trier.table(&table, touched, &superuser).await?));
+        let Some((nth, (touched, table))) = next else { break };
+        done.push((nth, trier.table(&table, touched, &mut superuser).await?));
     }
+    superuser.close().await;
+    trier.session.close().await;
+    Ok(done)
+}
+
+/// What the catalogs say; the application's session, where only that says what it may do.
+async fn read(request: &Request<'_>, app: &mut Session) -> Result<Catalog, DeriveError> {
+    let catalog = match app {
+        Session::Postgres(app) => {
+            let role = app.role().await.map_err(|failure| no_session(request.app, &failure))?;
+            postgres::probing::read(request.superuser, request.app, role, request.timeout).await
+        }
+        Session::Mysql(app) => mysql::probing::read(request.superuser, app).await,
+    };
+    catalog.map_err(DeriveError::Catalog)
 }
 
 /// A way that the server takes, with its median; or why there is none.
@@ -176,14 +175,18 @@ struct Trier<'a> {
     request: &'a Request<'a>,
     session: Session,
     role: &'a str,
-    reach: &'a Reach,
 }
 
 impl Trier<'_> {
-    async fn table(&mut self, table: &Arc<Table>, touched: bool, superuser: &Session) -> Result<Tried, DeriveError> {
+    async fn table(
+        &mut self,
+        table: &Arc<Table>,
+        touched: bool,
+        superuser: &mut Session,
+    ) -> Result<Tried, DeriveError> {
         let mut outcome: Vec<(Operation, Found)> = Vec::new();
-        if let Some(reason) = elsewhere(table) {
-            let none = NotProbed { table: table.name.clone(), operation: None, reason: reason.to_owned() };
+        if let Some(reason) = table.elsewhere.clone() {
+            let none = NotProbed { table: table.name.clone(), operation: None, reason };
             return Ok(Tried { probes: Vec::new(), not_probed: vec![none] });
         }
         let rows = self.rows(table, superuser).await?;
@@ -193,7 +196,7 @@ impl Trier<'_> {
         };
         let read = self.first_taken(table, vec![recipes::read(table, &rows)], String::new()).await?;
         outcome.push((Operation::Read, read));
-        if let Some(reason) = self.no_writes(table).or_else(|| no_rows.clone()) {
+        if let Some(reason) = table.kept.clone().or_else(|| no_rows.clone()) {
             outcome.extend(WRITES.map(|operation| (operation, Err(reason.clone()))));
             return Ok(tried(table, touched, outcome));
         }
@@ -220,30 +223,24 @@ impl Trier<'_> {
         Ok(tried(table, touched, outcome))
     }
 
-    /// Why no write to the table may be tried.
-    fn no_writes(&self, table: &Table) -> Option<String> {
-        self.reach.outside(table).map(|how| format!("a trigger reaches outside the database: {how}"))
-    }
-
     /// A sample of the table's rows, as the application sees them if it does; made-up ones where it has none.
-    async fn rows(&mut self, table: &Table, superuser: &Session) -> Result<Result<Rows, String>, DeriveError> {
-        let sample = sample(table);
+    async fn rows(&mut self, table: &Table, superuser: &mut Session) -> Result<Result<Rows, String>, DeriveError> {
         let mut values = Vec::new();
         if table.columns.iter().all(|column| column.may_select) {
-            values = match self.session.send(&sample).await {
+            values = match self.session.sample(table).await {
                 Ok(rows) => rows,
                 Err(failure) => self.after(&failure).await.map(|()| Vec::new())?,
             };
         }
         if values.is_empty() {
-            values = superuser.send(&sample).await.unwrap_or_default();
+            values = superuser.sample(table).await.unwrap_or_default();
         }
         if !values.is_empty() {
             return Ok(Ok(Rows { values: Arc::new(values), exist: true }));
         }
         let mut parents = Vec::new();
         for reference in &table.references {
-            let mut sql = Sql::to_send();
+            let mut sql = Sql::to_send(table.engine);
             sql.push("SELECT ").list(reference.to_columns.iter().map(String::as_str));
             sql.push(" FROM ").push(&reference.to_quoted).push(" LIMIT 16");
             parents.push(superuser.send(&sql.finish()).await.unwrap_or_default());
@@ -285,7 +282,7 @@ impl Trier<'_> {
     /// Tries the script's rows and leaves it those that are taken.
     async fn taken(&mut self, script: &mut Script) -> Result<Result<(), Failure>, DeriveError> {
         if script.rows.is_empty() {
-            let once = script.once(&self.session, 0, None, false).await.map(drop);
+            let once = script.once(&mut self.session, 0, None, false).await.map(drop);
             return self.settled(once).await;
         }
         let (mut good, mut last) = (Vec::new(), None);
@@ -294,9 +291,9 @@ impl Trier<'_> {
             if good.is_empty() && tried >= ROWS_REFUSED && all_alike(&last) {
                 break;
             }
-            let mut once = script.once(&self.session, row, None, false).await.map(drop);
+            let mut once = script.once(&mut self.session, row, None, false).await.map(drop);
             if once.as_ref().is_err_and(|failure| script.may_collide(failure, row)) {
-                once = script.once(&self.session, row, None, false).await.map(drop);
+                once = script.once(&mut self.session, row, None, false).await.map(drop);
             }
             match self.settled(once).await? {
                 Ok(()) => good.push(row),
@@ -319,7 +316,7 @@ impl Trier<'_> {
     async fn timed(&mut self, script: &mut Script) -> Result<Result<Duration, Failure>, DeriveError> {
         let mut times = Vec::with_capacity(TIMED);
         for _ in 0..TIMED {
-            match script.run(&self.session, Stage::Alone).await {
+            match script.run(&mut self.session, Stage::Alone).await {
                 Ok(took) => times.push(took.unwrap_or_default()),
                 Err(failure) => {
                     self.after(&failure).await?;
@@ -347,34 +344,21 @@ impl Trier<'_> {
     }
 
     fn reason(&self, failure: &Failure) -> String {
-        match (failure.kind, failure.error.code.as_str()) {
+        match (failure.kind, failure.class) {
             (FailureKind::GaveUp, _) => {
                 format!("it took longer than {} ms before the plan", self.request.timeout.as_millis())
             }
-            (_, "42501") => format!("not allowed to {} before the plan: {}", self.role, failure.error.message),
+            (_, Class::Privilege) => format!("not allowed to {} before the plan: {}", self.role, failure.error.message),
             _ => format!("refused before the plan: {}", failure.error.message),
         }
     }
-}
-
-/// Why nothing may be read from the table either, if its rows lie on another server: a read connects there.
-fn elsewhere(table: &Table) -> Option<&'static str> {
-    if table.foreign {
-        return Some(
-            "a foreign table: its rows are on another server, and what is written there is not this one's to undo",
-        );
-    }
-    table.reaches_out.then_some("some of its rows are on another server, in a foreign table that is a part of it")
 }
 
 const WRITES: [Operation; 3] = [Operation::Insert, Operation::Update, Operation::Delete];
 
 /// Errors about the statement and not about what a row holds: the next row would fare no better.
 fn all_alike(last: &Option<Failure>) -> bool {
-    last.as_ref().is_some_and(|failure| {
-        let code = failure.error.code.as_str();
-        code == "23502" || !(code.starts_with("23") || code == "P0001")
-    })
+    last.as_ref().is_some_and(|failure| failure.class.is_of_every_row())
 }
 
 fn as_insert(script: &Script) -> Option<Insert> {
@@ -405,28 +389,6 @@ fn tried(table: &Table, touched: bool, outcome: Vec<(Operation, Found)>) -> Trie
     Tried { probes, not_probed }
 }
 
-/// A bounded sample of rows, at random from pages at random. Every column, in the table's order.
-fn sample(table: &Table) -> String {
-    let mut sql = Sql::to_send();
-    sql.push("SELECT ").list(table.columns.iter().map(|column| column.quoted.as_str()));
-    sql.push(" FROM ").push(&table.quoted);
-    if table.pages > SAMPLE_PAGES {
-        let percent = 100.0 * SAMPLE_PAGES as f64 / table.pages as f64;
-        sql.push(&format!(" TABLESAMPLE SYSTEM ({percent})"));
-    }
-    let wide: Vec<String> = table
-        .columns
-        .iter()
-        .filter(|column| column.variable)
-        .map(|column| format!("coalesce(pg_catalog.pg_column_size({}), 0)", column.quoted))
-        .collect();
-    if !wide.is_empty() {
-        sql.push(&format!(" WHERE {} < {WIDEST_ROW}", wide.join(" + ")));
-    }
-    sql.push(&format!(" ORDER BY pg_catalog.random() LIMIT {SAMPLE}"));
-    sql.finish()
-}
-
 async fn open(endpoint: &Endpoint, timeout: Duration) -> Result<Session, DeriveError> {
     Session::open(endpoint, timeout).await.map_err(|failure| no_session(endpoint, &failure))
 }
@@ -434,16 +396,3 @@ async fn open(endpoint: &Endpoint, timeout: Duration) -> Result<Session, DeriveE
 fn no_session(endpoint: &Endpoint, failure: &Failure) -> DeriveError {
     DeriveError::NoSession { user: endpoint.user.clone(), what: failure.error.message.clone() }
 }
-
-async fn current_role(session: &Session) -> Result<String, Failure> {
-    let rows = session.send("SELECT current_user").await?;
-    Ok(rows.into_iter().flatten().next().flatten().unwrap_or_default())
-}
-
-/// `$1` login. What is left to it by the server, the database and its own limit; what others have open now is taken off.
-const CONNECTIONS: &str = "
-SELECT least(
-    current_setting('max_connections')::int8 - current_setting('superuser_reserved_connections')::int8
-        - (SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend'),
-    (SELECT nullif(datconnlimit, -1) FROM pg_catalog.pg_database WHERE datname = current_database()),
-    (SELECT nullif(rolconnlimit, -1) FROM pg_catalog.pg_roles WHERE rolname = $1))";

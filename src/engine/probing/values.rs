@@ -4,6 +4,10 @@
 
 use rand::RngExt;
 
+/// Years that are new are from the end of what a year may be.
+const FIRST_YEAR: u16 = 2100;
+const LAST_YEAR: u16 = 2155;
+
 /// What is known of a column's type, domains resolved to what they are made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ValueKind {
@@ -25,9 +29,16 @@ pub enum ValueKind {
     /// With or without time zone.
     Timestamp,
     Time,
-    Bytes,
+    /// Of four digits.
+    Year,
+    /// Hexadecimal digits behind a prefix.
+    Bytes {
+        prefix: &'static str,
+        max: Option<usize>,
+    },
     Boolean,
     Inet,
+    Inet6,
     Mac,
     Json,
     Array,
@@ -57,9 +68,11 @@ impl ValueKind {
             | ValueKind::Timestamp
             | ValueKind::Date
             | ValueKind::Time
-            | ValueKind::Bytes
+            | ValueKind::Year
             | ValueKind::Inet
+            | ValueKind::Inet6
             | ValueKind::Mac => true,
+            ValueKind::Bytes { max, .. } => max.is_none_or(|max| max >= 2),
             ValueKind::Numeric { digits } => digits.is_none_or(|(whole, _)| whole >= 3),
             ValueKind::Text { max } => max.is_none_or(|max| max >= 2),
             ValueKind::Bits(length) => *length >= 16,
@@ -92,6 +105,8 @@ impl ValueKind {
             ValueKind::Numeric { digits } => {
                 10.0_f64.powi(i32::try_from(digits.map_or(15, |(whole, _)| whole).min(17)).unwrap_or(17))
             }
+            ValueKind::Year => f64::from(LAST_YEAR - FIRST_YEAR),
+            ValueKind::Bytes { max: Some(max), .. } => 256.0_f64.powi(i32::try_from(*max).unwrap_or(i32::MAX)),
             ValueKind::Bits(length) => 2.0_f64.powi(i32::try_from(*length).unwrap_or(i32::MAX)),
             _ => f64::INFINITY,
         };
@@ -104,7 +119,7 @@ impl ValueKind {
             ValueKind::Uuid => 6,
             ValueKind::Text { max } if max.is_none_or(|max| max >= 8) => 5,
             ValueKind::Integer { .. } | ValueKind::Numeric { .. } => 4,
-            ValueKind::Bytes | ValueKind::Mac | ValueKind::Inet | ValueKind::Float => 3,
+            ValueKind::Bytes { .. } | ValueKind::Mac | ValueKind::Inet | ValueKind::Inet6 | ValueKind::Float => 3,
             ValueKind::Timestamp => 2,
             _ => 1,
         }
@@ -126,8 +141,10 @@ impl ValueKind {
             ValueKind::Date => date(rng),
             ValueKind::Timestamp => fresh_timestamp(sample, rng),
             ValueKind::Time => time(rng),
-            ValueKind::Bytes => format!("\\x{}", hex(16, rng)),
+            ValueKind::Year => rng.random_range(FIRST_YEAR..=LAST_YEAR).to_string(),
+            ValueKind::Bytes { prefix, max } => format!("{prefix}{}", hex(max.unwrap_or(16).min(16), rng)),
             ValueKind::Inet => inet(rng),
+            ValueKind::Inet6 => inet6(rng),
             ValueKind::Mac => mac(rng),
             ValueKind::Bits(length) => bits(*length, rng),
             _ => return None,
@@ -146,9 +163,11 @@ impl ValueKind {
             ValueKind::Date => "2024-05-17".to_owned(),
             ValueKind::Timestamp => format!("2024-05-17 {}", time(rng)),
             ValueKind::Time => time(rng),
-            ValueKind::Bytes => format!("\\x{}", hex(4, rng)),
-            ValueKind::Boolean => "t".to_owned(),
+            ValueKind::Year => "2024".to_owned(),
+            ValueKind::Bytes { prefix, max } => format!("{prefix}{}", hex(max.unwrap_or(4).min(4), rng)),
+            ValueKind::Boolean => "1".to_owned(),
             ValueKind::Inet => inet(rng),
+            ValueKind::Inet6 => inet6(rng),
             ValueKind::Mac => mac(rng),
             ValueKind::Json | ValueKind::Array => "{}".to_owned(),
             ValueKind::Range => "empty".to_owned(),
@@ -231,6 +250,12 @@ fn fresh_timestamp(sample: &str, rng: &mut impl RngExt) -> String {
 fn inet(rng: &mut impl RngExt) -> String {
     let [a, b, c]: [u8; 3] = rng.random();
     format!("10.{a}.{b}.{c}")
+}
+
+/// A local one.
+fn inet6(rng: &mut impl RngExt) -> String {
+    let [a, b, c]: [u16; 3] = rng.random();
+    format!("fd00::{a:x}:{b:x}:{c:x}")
 }
 
 fn mac(rng: &mut impl RngExt) -> String {

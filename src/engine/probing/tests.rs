@@ -6,17 +6,19 @@ use std::sync::Arc;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
+use super::dialect::Form;
 use super::recipes::{self, Rows};
 use super::script::{Operate, Script, Values};
-use super::shape::{Column, Identity, Reference, Sequence, Table, Unique};
-use super::sql::{Sql, literal};
+use super::sql::Sql;
+use super::table::{Column, Identity, Origin, Reference, Sequence, Table, Unique};
 use super::values::{Style, ValueKind};
+use crate::engine::EngineKind;
 
 fn column(name: &str, kind: ValueKind) -> Column {
     Column {
-        number: 1,
         quoted: name.into(),
         kind,
+        form: Form::Quoted,
         variable: false,
         not_null: true,
         default: false,
@@ -32,20 +34,18 @@ fn column(name: &str, kind: ValueKind) -> Column {
 
 fn table(columns: Vec<Column>, key: &[usize], unique: &[&[usize]]) -> Table {
     Table {
-        oid: 1,
+        engine: EngineKind::Postgres,
         name: "t".into(),
         quoted: "public.t".into(),
-        foreign: false,
-        reaches_out: false,
+        elsewhere: None,
+        kept: None,
         columns,
         key: Some(key.to_vec()),
-        unique: unique.iter().map(|columns| Unique { columns: columns.to_vec(), equality: true }).collect(),
+        unique: unique.iter().map(|columns| Unique { name: None, columns: columns.to_vec(), equality: true }).collect(),
         references: Vec::new(),
         referenced: false,
         known_as: BTreeSet::new(),
-        trigger_functions: Vec::new(),
-        checks: Arc::default(),
-        pages: 1,
+        origin: Origin::Postgres(Default::default()),
     }
 }
 
@@ -116,7 +116,7 @@ fn an_insert_keeps_to_unique_indexes_that_were_made_since() {
     assert_eq!((insert.columns.as_slice(), insert.fresh.as_slice()), (&[1, 2][..], &[][..]));
     let check = |new: &[usize], new_in_all, expected: &[(&[usize], Style, bool)]| {
         let mut after = before.clone();
-        after.unique.push(Unique { columns: new.to_vec(), equality: true });
+        after.unique.push(Unique { name: None, columns: new.to_vec(), equality: true });
         let ways = recipes::keep_to_new(&before, &after, insert);
         let found: Vec<_> = ways.inserts.iter().map(|way| (way.fresh.as_slice(), way.style, way.replaces)).collect();
         assert_eq!((found.as_slice(), ways.new_in_all), (expected, new_in_all), "{new:?}");
@@ -189,12 +189,12 @@ fn fresh_values_keep_to_their_type() {
 }
 
 #[test]
-fn values_are_quoted_so_that_nothing_gets_out() {
-    let check = |value: &str, expected: &str| assert_eq!(literal(value), expected);
-    check("it's", "'it''s'");
-    check(r"a\b", r"E'a\\b'");
-    check("", "''");
-    let mut sql = Sql::to_send();
-    sql.push("VALUES (").values([Some("a"), None]).push(")");
+fn values_are_literals_or_numbered() {
+    let values = || [(Form::Quoted, Some("a")), (Form::Quoted, None)];
+    let mut sql = Sql::to_send(EngineKind::Postgres);
+    sql.push("VALUES (").values(values()).push(")");
     assert_eq!(sql.finish(), "VALUES ('a', NULL)");
+    let mut sql = Sql::to_show(EngineKind::Postgres);
+    sql.values(values());
+    assert_eq!(sql.finish(), "$1, $2");
 }

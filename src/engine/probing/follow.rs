@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::recipes::{self, Ways};
 use super::script::{OTHER_ROWS, Script};
-use super::session::{Failure, FailureKind, Session};
-use super::shape::{self, Table, Unique};
-use super::sql::literal;
+use super::session::{Class, Failure, FailureKind, Session};
+use super::table::{Origin, Table, Unique};
+use crate::engine::{mysql, postgres};
 
 impl Script {
     /// After a refusal that the table's new shape explains: takes that up, and does the operation so. None = it is no such refusal, or
@@ -18,21 +18,21 @@ impl Script {
     /// [`FailureKind::Unfit`] where the new shape leaves no way to do it.
     pub(super) async fn follow(
         &mut self,
-        session: &Session,
+        session: &mut Session,
         failure: &Failure,
         row: usize,
     ) -> Option<Result<(), Failure>> {
-        match failure.error.code.as_str() {
+        match failure.class {
             _ if failure.kind != FailureKind::Refused => None,
-            "42703" => self.leave_out_dropped(session, failure, row).await,
-            "23505" | "23P01" => self.keep_to_unique(session, failure, row).await,
+            Class::NoColumn => self.leave_out_dropped(session, failure, row).await,
+            Class::Unique | Class::Exclusion => self.keep_to_unique(session, failure, row).await,
             _ => None,
         }
     }
 
     async fn leave_out_dropped(
         &mut self,
-        session: &Session,
+        session: &mut Session,
         failure: &Failure,
         row: usize,
     ) -> Option<Result<(), Failure>> {
@@ -53,13 +53,13 @@ impl Script {
     /// Where the table has unique indexes that it had not, takes up a way to insert that keeps to them as well.
     async fn keep_to_unique(
         &mut self,
-        session: &Session,
+        session: &mut Session,
         failure: &Failure,
         row: usize,
     ) -> Option<Result<(), Failure>> {
         let (known, insert) = (Arc::clone(self.table.as_ref()?), self.insert_of()?.clone());
         let unique = unique_now(session, &known).await?;
-        if unique.iter().all(|each| known.unique.contains(each)) {
+        if unique.iter().all(|each| known.unique.iter().any(|known| known.is_alike(each))) {
             return None;
         }
         let table = Arc::new(Table { unique, ..Table::clone(&known) });
@@ -85,11 +85,11 @@ impl Script {
                         self.go_back(known, insert, rows);
                         return Some(Err(failure));
                     }
-                    Err(failure) => last = Some(failure.error.code),
+                    Err(failure) => last = Some(failure.class),
                 }
             }
         }
-        if new_in_all && last.is_some_and(|code| code == "23505") {
+        if new_in_all && last == Some(Class::Unique) {
             // Not for want of a new value: a key is given out twice, say. The first way is how it goes on.
             *self.insert_of_mut()? = inserts.into_iter().next()?;
             self.rows = rows;
@@ -115,41 +115,33 @@ impl Script {
     }
 }
 
-/// Which of the columns that it had were dropped since; none where the table of that name is another by now.
-async fn dropped_now(session: &Session, table: &Table) -> Option<BTreeSet<usize>> {
-    let dropped = format!(
-        "SELECT attnum FROM pg_catalog.pg_attribute WHERE attrelid = {} AND attisdropped
-            AND attrelid = pg_catalog.to_regclass({})",
-        table.oid,
-        literal(&table.quoted)
-    );
-    let rows = session.send(&dropped).await.ok()?;
-    let numbers: Vec<i16> = rows.into_iter().flatten().flatten().filter_map(|number| number.parse().ok()).collect();
-    let positions = table.columns.iter().enumerate().filter(|(_, column)| numbers.contains(&column.number));
-    Some(positions.map(|(position, _)| position).collect())
+/// Which of the columns that it had are no longer there; none where the table of that name is another by now, or nobody can tell.
+async fn dropped_now(session: &mut Session, table: &Table) -> Option<BTreeSet<usize>> {
+    match (session, &table.origin) {
+        (Session::Postgres(session), Origin::Postgres(origin)) => {
+            postgres::probing::dropped_now(session, origin, table).await
+        }
+        (Session::Mysql(session), Origin::Mysql(origin)) => mysql::probing::dropped_now(session, origin, table).await,
+        _ => None,
+    }
 }
 
 /// The unique indexes of the table that now has its name, by the columns that it had; none where the session cannot tell.
-async fn unique_now(session: &Session, table: &Table) -> Option<Vec<Unique>> {
-    let rows = session.send(&shape::unique_by_name(&literal(&table.quoted))).await.ok()?;
-    let mut indexes: Vec<(String, Unique)> = Vec::new();
-    for row in rows {
-        let [Some(index), Some(equality), Some(quoted)] = <[Option<String>; 3]>::try_from(row).ok()? else { continue };
-        // A column of the release's own is not named by what is inserted.
-        let Some(column) = table.columns.iter().position(|column| column.quoted == quoted) else { continue };
-        match indexes.last_mut() {
-            Some((last, unique)) if *last == index => unique.columns.push(column),
-            _ => indexes.push((index, Unique { columns: vec![column], equality: equality == "t" })),
-        }
+async fn unique_now(session: &mut Session, table: &Table) -> Option<Vec<Unique>> {
+    match (session, &table.origin) {
+        (Session::Postgres(session), Origin::Postgres(_)) => postgres::probing::unique_now(session, table).await,
+        (Session::Mysql(session), Origin::Mysql(origin)) => mysql::probing::unique_now(session, origin, table).await,
+        _ => None,
     }
-    Some(indexes.into_iter().map(|(_, unique)| unique).collect())
 }
 
 /// Whether a check constraint of that name is none of those known. One that nothing can be said of counts as new: no false comfort.
-pub(super) async fn made_since(session: &Session, constraint: &str, known: &BTreeSet<u32>) -> bool {
-    let named =
-        format!("SELECT oid FROM pg_catalog.pg_constraint WHERE contype = 'c' AND conname = {}", literal(constraint));
-    let Ok(rows) = session.send(&named).await else { return true };
-    let mut oids = rows.into_iter().flatten().flatten().filter_map(|oid| oid.parse().ok());
-    oids.any(|oid: u32| !known.contains(&oid))
+pub(super) async fn made_since(session: &mut Session, table: &Table, constraint: &str) -> bool {
+    match (session, &table.origin) {
+        (Session::Postgres(session), Origin::Postgres(origin)) => {
+            postgres::probing::made_since(session, origin, constraint).await
+        }
+        (_, Origin::Mysql(origin)) => mysql::probing::made_since(origin, constraint),
+        _ => true,
+    }
 }

@@ -8,17 +8,16 @@ use rand::rngs::SmallRng;
 use rand::seq::index;
 use rand::{RngExt, SeedableRng};
 
+use super::dialect;
 use super::follow::made_since;
-use super::session::{Failure, FailureKind, Session};
-use super::shape::{Identity, Table};
+use super::session::{Class, Failure, FailureKind, Session};
 use super::sql::Sql;
+use super::table::Table;
 use super::values::Style;
+use crate::engine::EngineKind;
 
-/// Ends every write: deferred constraints are checked as a commit would, and nothing stays.
-const CHECKED_AND_UNDONE: &str = "; SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK";
-
-/// SQLSTATE of a check constraint's refusal, and of a row without a partition.
-const CHECK: &str = "23514";
+/// How often an operation meets a deadlock until that is its answer.
+const DEADLOCKS: usize = 3;
 
 /// How many other rows are tried when one was refused for what it holds.
 pub(super) const OTHER_ROWS: usize = 16;
@@ -33,7 +32,7 @@ pub enum Stage {
 }
 
 /// Values by column; `None` is NULL.
-pub(super) type Values = Vec<Option<String>>;
+pub type Values = Vec<Option<String>>;
 
 /// A way to insert a row into a table.
 #[derive(Debug, Clone)]
@@ -73,6 +72,7 @@ pub(super) enum Operate {
     Delete(Target),
     /// Somebody's own statements.
     Custom {
+        engine: EngineKind,
         sql: String,
         commit: bool,
     },
@@ -93,7 +93,7 @@ pub struct Script {
     pub(super) again: Option<(usize, Option<usize>)>,
     /// It was done in the plan already.
     released: bool,
-    rng: SmallRng,
+    pub(super) rng: SmallRng,
 }
 
 impl Script {
@@ -108,8 +108,8 @@ impl Script {
     }
 
     /// Statements of the scenario's own, in a transaction that is rolled back unless `commit`.
-    pub fn custom(sql: &str, commit: bool) -> Script {
-        let operate = Operate::Custom { sql: sql.to_owned(), commit };
+    pub fn custom(engine: EngineKind, sql: &str, commit: bool) -> Script {
+        let operate = Operate::Custom { engine, sql: dialect::statements(engine, sql), commit };
         Script::of(None, operate, Vec::new(), SmallRng::seed_from_u64(0))
     }
 
@@ -138,7 +138,7 @@ impl Script {
             Operate::Insert(insert) if self.twice(insert) => Some(row),
             _ => None,
         };
-        let mut sql = self.first(Sql::to_show(), row, second);
+        let mut sql = self.first(Sql::to_show(self.engine()), row, second);
         if let Operate::Update { target: Target::Inserted(_), .. } | Operate::Delete(Target::Inserted(_)) = self.operate
         {
             let key = vec![None; self.key().len()];
@@ -153,7 +153,7 @@ impl Script {
     ///
     /// # Errors
     /// What the server said, when no row was taken, or a row that was taken before breaks what the release has made.
-    pub async fn run(&mut self, session: &Session, stage: Stage) -> Result<Option<Duration>, Failure> {
+    pub async fn run(&mut self, session: &mut Session, stage: Stage) -> Result<Option<Duration>, Failure> {
         if stage == Stage::Release && !std::mem::replace(&mut self.released, true) {
             self.keep_to_taken();
         }
@@ -191,8 +191,7 @@ impl Script {
     }
 
     fn insist(&mut self, failure: &Failure, on: (usize, Option<usize>), stage: Stage) {
-        let about_the_row = failure.error.code.starts_with("22") || failure.error.code.starts_with("23");
-        if stage == Stage::Release && failure.kind == FailureKind::Refused && about_the_row {
+        if stage == Stage::Release && failure.kind == FailureKind::Refused && failure.class.is_of_data() {
             self.again = Some(on);
         }
     }
@@ -200,7 +199,7 @@ impl Script {
     /// The rows that were refused one by one, then others, until one is taken. Those that were not are used no more, while there are others.
     async fn try_others(
         &mut self,
-        session: &Session,
+        session: &mut Session,
         (row, second): (usize, Option<usize>),
         failure: Failure,
         stage: Stage,
@@ -226,7 +225,7 @@ impl Script {
                         refused.push(row);
                     }
                 }
-                Err(other) if stage == Stage::Release && other.error.code == CHECK => {
+                Err(other) if stage == Stage::Release && other.class == Class::Check => {
                     self.insist(&other, (row, None), stage);
                     return Err(other);
                 }
@@ -255,53 +254,83 @@ impl Script {
                 self.table().columns[column].kind.has_few(sample, insert.style)
             })
         };
-        failure.error.code == "23505" && self.insert_of().is_some_and(makes_few)
+        failure.class == Class::Unique && self.insert_of().is_some_and(makes_few)
     }
 
     /// Refused for what the row holds, which need not hold for what an application would write: foreign key, unique, check and
-    /// exclusion constraints. A missing value (23502) is about the statement.
+    /// exclusion constraints. A missing value is about the statement.
     async fn is_about_values(
         &self,
-        session: &Session,
+        session: &mut Session,
         failure: &Failure,
         (row, second): (usize, Option<usize>),
         stage: Stage,
     ) -> bool {
         let alone = stage == Stage::Alone;
         let was_taken = self.taken.contains(&row) && second.is_none_or(|second| self.taken.contains(&second));
-        match failure.error.code.as_str() {
+        match failure.class {
             _ if failure.kind != FailureKind::Refused => false,
-            "23503" | "23505" | "23P01" => true,
-            CHECK => alone || !was_taken || !self.breaks_the_new(session, failure).await,
+            Class::Unique => !self.is_given_twice(failure),
+            Class::ForeignKey | Class::Exclusion => true,
+            Class::Check => alone || !was_taken || !self.breaks_the_new(session, failure).await,
+            Class::OldValue => alone || !was_taken,
             // A trigger's own word.
-            "P0001" => alone,
+            Class::Raised => alone,
             _ => false,
         }
     }
 
+    /// Whether the server itself gave a key that there is already: none of what the rows hold is in it.
+    fn is_given_twice(&self, failure: &Failure) -> bool {
+        let (Some(named), Some(insert), Some(table)) = (&failure.error.constraint, self.insert_of(), &self.table)
+        else {
+            return false;
+        };
+        let refusing = table.unique.iter().filter(|unique| unique.name.as_ref() == Some(named));
+        refusing
+            .flat_map(|unique| &unique.columns)
+            .any(|&column| table.columns[column].sequence.is_some() && !insert.columns.contains(&column))
+    }
+
     /// Whether a row that was taken is refused by what was not there then. Values made up each time may break what always was.
-    async fn breaks_the_new(&self, session: &Session, failure: &Failure) -> bool {
+    async fn breaks_the_new(&self, session: &mut Session, failure: &Failure) -> bool {
         // Without a constraint's name, it is a row for which there is no partition any more.
         let (Some(constraint), Some(table)) = (&failure.error.constraint, &self.table) else { return false };
         let makes_values = self.insert_of().is_some_and(|insert| !insert.fresh.is_empty());
-        !makes_values || made_since(session, constraint, &table.checks).await
+        !makes_values || made_since(session, table, constraint).await
     }
 
-    /// Does the operation once, on that row.
+    /// Does the operation once, on that row; again where it was undone for others' sake, as an application does.
     pub(super) async fn once(
         &mut self,
-        session: &Session,
+        session: &mut Session,
         row: usize,
         second: Option<usize>,
         timed: bool,
     ) -> Result<Option<Duration>, Failure> {
-        let message = self.first(Sql::to_send(), row, second).finish();
+        for _ in 1..DEADLOCKS {
+            match self.attempt(session, row, second, timed).await {
+                Err(Failure { class: Class::Deadlock, kind: FailureKind::Refused, .. }) => {}
+                done => return done,
+            }
+        }
+        self.attempt(session, row, second, timed).await
+    }
+
+    async fn attempt(
+        &mut self,
+        session: &mut Session,
+        row: usize,
+        second: Option<usize>,
+        timed: bool,
+    ) -> Result<Option<Duration>, Failure> {
+        let message = self.first(Sql::to_send(self.engine()), row, second).finish();
         let (mut rows, mut took) = send(session, &message, timed).await?;
         if let Operate::Update { target: Target::Inserted(_), .. } | Operate::Delete(Target::Inserted(_)) = self.operate
         {
             // A trigger or a policy may have kept the row out: then there is nothing to do it on, and the transaction must end.
             let key = rows.pop().unwrap_or_else(|| vec![None; self.key().len()]);
-            let message = self.second(Sql::to_send(), &key, row).finish();
+            let message = self.second(Sql::to_send(self.engine()), &key, row).finish();
             let (_, more) = send(session, &message, timed).await?;
             took = took.zip(more).map(|(took, more)| took + more);
         }
@@ -337,120 +366,6 @@ impl Script {
                     || (!insert.columns.contains(column) && self.table().columns[*column].gives_itself())
             })
         })
-    }
-
-    /// All of the operation, or all up to the key of the row that was inserted for it.
-    fn first(&mut self, mut sql: Sql, row: usize, second: Option<usize>) -> Sql {
-        // Taken out and put back, so that the generator can be borrowed beside it.
-        let operate = std::mem::replace(&mut self.operate, Operate::Custom { sql: String::new(), commit: false });
-        match &operate {
-            Operate::Read { columns, rows } => {
-                let table = self.table();
-                sql.push("SELECT ").list(quoted(table, columns)).push(" FROM ").push(&table.quoted);
-                match rows {
-                    Some(rows) => sql.key(self.key_of(&rows[row])),
-                    None => sql.push(" LIMIT 1"),
-                };
-            }
-            Operate::Insert(insert) => {
-                sql.push("BEGIN");
-                for row in std::iter::once(row).chain(second) {
-                    sql.push("; ");
-                    self.insert(&mut sql, insert, row);
-                }
-                sql.push(CHECKED_AND_UNDONE);
-            }
-            Operate::Update { target: Target::Inserted(insert), .. } | Operate::Delete(Target::Inserted(insert)) => {
-                sql.push("BEGIN; ");
-                self.insert(&mut sql, insert, row);
-                sql.push(" RETURNING ").list(quoted(self.table(), self.key()));
-            }
-            Operate::Update { column, target: Target::Existing(rows) } => {
-                sql.push("BEGIN; ");
-                self.update(&mut sql, *column, rows[row][*column].as_deref(), self.key_of(&rows[row]));
-            }
-            Operate::Delete(Target::Existing(rows)) => {
-                sql.push("BEGIN; ");
-                self.delete(&mut sql, self.key_of(&rows[row]));
-                sql.push(CHECKED_AND_UNDONE);
-            }
-            Operate::Custom { sql: text, commit } => {
-                // On lines of its own: it may end in a comment.
-                sql.push("BEGIN;\n").push(text).push("\n");
-                sql.push(if *commit { ";\nCOMMIT" } else { CHECKED_AND_UNDONE });
-            }
-        }
-        self.operate = operate;
-        sql
-    }
-
-    /// The rest, on the row whose key the server gave.
-    fn second(&self, mut sql: Sql, key: &[Option<String>], row: usize) -> Sql {
-        let key = self
-            .key()
-            .iter()
-            .map(|&each| self.table().columns[each].quoted.as_str())
-            .zip(key.iter().map(Option::as_deref));
-        match &self.operate {
-            Operate::Update { column, target } => {
-                self.update(&mut sql, *column, target.rows()[row][*column].as_deref(), key);
-            }
-            _ => {
-                self.delete(&mut sql, key);
-                sql.push(CHECKED_AND_UNDONE);
-            }
-        }
-        sql
-    }
-
-    fn insert(&mut self, sql: &mut Sql, insert: &Insert, row: usize) {
-        let table = Arc::clone(self.table.as_ref().expect("inserts are of a table"));
-        let values = &insert.rows[row];
-        if insert.replaces {
-            self.delete(sql, self.key_of(values));
-            sql.push("; ");
-        }
-        sql.push("INSERT INTO ").push(&table.quoted);
-        if insert.columns.is_empty() {
-            sql.push(" DEFAULT VALUES");
-            return;
-        }
-        sql.push(" (").list(quoted(&table, &insert.columns)).push(")");
-        if insert.columns.iter().any(|&each| table.columns[each].identity == Identity::Always) {
-            sql.push(" OVERRIDING SYSTEM VALUE");
-        }
-        let values: Vec<Option<String>> = insert
-            .columns
-            .iter()
-            .map(|&each| match &values[each] {
-                // NULLs are never equal, so they need not be new.
-                Some(value) if insert.fresh.contains(&each) => {
-                    table.columns[each].kind.fresh(value, insert.style, &mut self.rng).or_else(|| Some(value.clone()))
-                }
-                value => value.clone(),
-            })
-            .collect();
-        sql.push(" VALUES (").values(values.iter().map(Option::as_deref)).push(")");
-    }
-
-    fn update<'a>(
-        &self,
-        sql: &mut Sql,
-        column: usize,
-        value: Option<&str>,
-        key: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
-    ) {
-        let table = self.table();
-        sql.push("UPDATE ").push(&table.quoted).push(" SET ").push(&table.columns[column].quoted).push(" = ");
-        sql.value(value).key(key).push(CHECKED_AND_UNDONE);
-    }
-
-    fn delete<'a>(&self, sql: &mut Sql, key: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) {
-        sql.push("DELETE FROM ").push(&self.table().quoted).key(key);
-    }
-
-    fn key_of<'a>(&'a self, values: &'a Values) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
-        self.key().iter().map(|&each| (self.table().columns[each].quoted.as_str(), values[each].as_deref()))
     }
 
     fn writes(&self) -> bool {
@@ -503,11 +418,18 @@ impl Script {
         true
     }
 
-    fn key(&self) -> &[usize] {
+    pub(super) fn key(&self) -> &[usize] {
         self.table().key.as_deref().unwrap_or_default()
     }
 
-    fn table(&self) -> &Table {
+    pub(super) fn engine(&self) -> EngineKind {
+        match (&self.operate, &self.table) {
+            (Operate::Custom { engine, .. }, _) => *engine,
+            _ => self.table().engine,
+        }
+    }
+
+    pub(super) fn table(&self) -> &Table {
         self.table.as_ref().expect("only custom statements have no table, and they ask for none")
     }
 }
@@ -531,7 +453,7 @@ pub struct Burns {
 }
 
 async fn send(
-    session: &Session,
+    session: &mut Session,
     message: &str,
     timed: bool,
 ) -> Result<(Vec<Vec<Option<String>>>, Option<Duration>), Failure> {
@@ -541,8 +463,4 @@ async fn send(
     } else {
         Ok((session.send(message).await?, None))
     }
-}
-
-fn quoted<'a>(table: &'a Table, columns: &'a [usize]) -> impl Iterator<Item = &'a str> {
-    columns.iter().map(|&each| table.columns[each].quoted.as_str())
 }

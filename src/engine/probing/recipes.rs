@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use rand::RngExt;
 
+use super::dialect;
 use super::script::{Insert, Operate, Target, Values};
-use super::shape::{Column, Identity, Table};
+use super::table::{Column, Identity, Table};
 use super::values::{Style, ValueKind};
 
 /// Rows that a probe may draw on.
@@ -143,7 +144,7 @@ pub(super) fn deletes(table: &Table, rows: &Rows, insert: Option<&Insert>) -> Ve
         return Vec::new();
     }
     let existing = rows.exist.then(|| Target::Existing(rows.share(1, SHARES)));
-    let inserted = insert.cloned().map(Target::Inserted);
+    let inserted = insert.and_then(|insert| made_for(table, insert)).map(Target::Inserted);
     let few = rows.values.len() < SHARES;
     let targets = if table.referenced || few { [inserted, existing] } else { [existing, inserted] };
     targets.into_iter().flatten().map(Operate::Delete).collect()
@@ -151,7 +152,34 @@ pub(super) fn deletes(table: &Table, rows: &Rows, insert: Option<&Insert>) -> Ve
 
 fn target(table: &Table, share: Arc<Vec<Values>>, rows: &Rows, insert: Option<&Insert>) -> Option<Target> {
     table.key.as_ref()?;
-    if rows.exist { Some(Target::Existing(share)) } else { insert.cloned().map(Target::Inserted) }
+    if rows.exist {
+        Some(Target::Existing(share))
+    } else {
+        insert.and_then(|insert| made_for(table, insert)).map(Target::Inserted)
+    }
+}
+
+/// An insert whose row something else is done on: its key must be known. Where the server does not say what it inserted, all of the key
+/// is named but what the server numbers.
+fn made_for(table: &Table, insert: &Insert) -> Option<Insert> {
+    let mut insert = insert.clone();
+    if dialect::has_returning(table.engine) {
+        return Some(insert);
+    }
+    for &column in table.key.as_ref()? {
+        let of = &table.columns[column];
+        if insert.columns.contains(&column) || of.sequence.is_some() {
+            continue;
+        }
+        if of.generated || !of.may_insert {
+            return None;
+        }
+        insert.columns.push(column);
+        if of.kind.can_be_fresh() {
+            insert.fresh.push(column);
+        }
+    }
+    Some(insert)
 }
 
 /// Plain columns first, then foreign keys, then what is unique or decides on the partition.

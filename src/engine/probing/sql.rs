@@ -1,13 +1,15 @@
-//! Text of the statements that probes send: every value a literal, or `$n` for people to read. Names come quoted, by the server's own
-//! `quote_ident`, which quotes where it must.
+//! Text of the statements that probes send: every value a literal, or `$n` for people to read. Names come quoted.
 
 use std::fmt::Write as _;
 
-use postgres_protocol::escape::escape_literal;
+use super::dialect::{self, Form};
+use super::table::Column;
+use crate::engine::EngineKind;
 
 /// SQL being written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Sql {
+    engine: EngineKind,
     text: String,
     /// Values given so far, when they are shown as `$n`.
     shown: Option<usize>,
@@ -15,13 +17,17 @@ pub struct Sql {
 
 impl Sql {
     /// With values in place, to be sent.
-    pub fn to_send() -> Sql {
-        Sql::default()
+    pub fn to_send(engine: EngineKind) -> Sql {
+        Sql { engine, text: String::new(), shown: None }
     }
 
     /// With `$1`, `$2` … for values, to be shown.
-    pub fn to_show() -> Sql {
-        Sql { shown: Some(0), ..Sql::default() }
+    pub fn to_show(engine: EngineKind) -> Sql {
+        Sql { shown: Some(0), ..Sql::to_send(engine) }
+    }
+
+    pub fn engine(&self) -> EngineKind {
+        self.engine
     }
 
     pub fn push(&mut self, text: &str) -> &mut Sql {
@@ -39,35 +45,35 @@ impl Sql {
         self
     }
 
-    pub fn value(&mut self, value: Option<&str>) -> &mut Sql {
+    pub fn value(&mut self, form: Form, value: Option<&str>) -> &mut Sql {
         match (&mut self.shown, value) {
             (Some(count), _) => {
                 *count += 1;
                 write!(self.text, "${count}").expect("writing to a string does not fail");
             }
-            (None, Some(value)) => self.text.push_str(&literal(value)),
+            (None, Some(value)) => self.text.push_str(&dialect::literal(self.engine, form, value)),
             (None, None) => self.text.push_str("NULL"),
         }
         self
     }
 
-    pub fn values<'a>(&mut self, values: impl IntoIterator<Item = Option<&'a str>>) -> &mut Sql {
-        for (nth, value) in values.into_iter().enumerate() {
+    pub fn values<'a>(&mut self, values: impl IntoIterator<Item = (Form, Option<&'a str>)>) -> &mut Sql {
+        for (nth, (form, value)) in values.into_iter().enumerate() {
             if nth > 0 {
                 self.text.push_str(", ");
             }
-            self.value(value);
+            self.value(form, value);
         }
         self
     }
 
     /// ` WHERE a = … AND b = …`; the columns are of a key, so no value is NULL.
-    pub fn key<'a>(&mut self, key: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> &mut Sql {
+    pub fn key<'a>(&mut self, key: impl IntoIterator<Item = (&'a Column, Option<&'a str>)>) -> &mut Sql {
         for (nth, (column, value)) in key.into_iter().enumerate() {
             self.text.push_str(if nth == 0 { " WHERE " } else { " AND " });
-            self.text.push_str(column);
+            self.text.push_str(&column.quoted);
             self.text.push_str(" = ");
-            self.value(value);
+            self.value(column.form, value);
         }
         self
     }
@@ -75,9 +81,4 @@ impl Sql {
     pub fn finish(self) -> String {
         self.text
     }
-}
-
-/// `E''` where there is a backslash, so that it means the same under both settings of `standard_conforming_strings`.
-pub fn literal(value: &str) -> String {
-    escape_literal(value).trim_start().to_owned()
 }
