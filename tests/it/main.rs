@@ -6,6 +6,7 @@ mod diff;
 mod html;
 mod lab;
 mod mysql;
+mod mysql_probing;
 mod psql;
 mod release;
 mod snapshot;

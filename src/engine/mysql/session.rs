@@ -215,6 +215,8 @@ async fn answer(connection: &mut Conn, sql: &str, keep: usize) -> Result<Answer,
         }
         answer.count = if with_rows { count } else { results.affected_rows() };
     }
+    // What the last result is an error instead of is kept by the driver until somebody asks on.
+    results.next().await?;
     if answer.count == 0 {
         answer.count = results.affected_rows();
     }

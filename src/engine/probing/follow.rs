@@ -45,9 +45,18 @@ impl Script {
         if !self.leave_out(&needed) {
             return Some(Err(Failure { kind: FailureKind::Unfit, ..failure.clone() }));
         }
-        Some(self.once(session, row, None, false).await.map(|_| {
-            self.taken.insert(row);
-        }))
+        match self.once(session, row, None, false).await {
+            Ok(_) => {
+                self.taken.insert(row);
+                Some(Ok(()))
+            }
+            // The same statement may have made an index.
+            Err(failure) if matches!(failure.class, Class::Unique | Class::Exclusion) => {
+                let followed = self.keep_to_unique(session, &failure, row).await;
+                Some(followed.unwrap_or(Err(failure)))
+            }
+            Err(failure) => Some(Err(failure)),
+        }
     }
 
     /// Where the table has unique indexes that it had not, takes up a way to insert that keeps to them as well.

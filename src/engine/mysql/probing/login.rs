@@ -81,6 +81,10 @@ async fn get_in(superuser: &Endpoint, accounts: &[Found], password: &str) -> Res
         Ok(who) => Err(elsewhere(format!("one becomes {}", who.unwrap_or_default()))),
         // ER_ACCESS_DENIED_ERROR, ER_DBACCESS_DENIED_ERROR, ER_HOST_NOT_PRIVILEGED
         Err(DriverError::Server(said)) if matches!(said.code, 1044 | 1045 | 1130) => Err(elsewhere(said.message)),
+        // MySQL asks whom it does not know for what some other plugin would, so that nobody learns who is there.
+        Err(DriverError::Driver(mysql_async::DriverError::UnknownAuthPlugin { .. })) => {
+            Err(elsewhere("access denied".to_owned()))
+        }
         Err(error) => Err(database(error)),
     }
 }

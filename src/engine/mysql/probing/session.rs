@@ -126,8 +126,8 @@ fn settings(engine: EngineKind, timeout: Duration) -> String {
     };
     format!(
         "SET SESSION autocommit = 1, completion_type = 'NO_CHAIN', wait_timeout = {IDLE_S}, {own}, \
-        lock_wait_timeout = LEAST(@@lock_wait_timeout, {seconds}), \
-        innodb_lock_wait_timeout = LEAST(@@innodb_lock_wait_timeout, {seconds})"
+        lock_wait_timeout = CAST(LEAST(@@lock_wait_timeout, {seconds}) AS UNSIGNED), \
+        innodb_lock_wait_timeout = CAST(LEAST(@@innodb_lock_wait_timeout, {seconds}) AS UNSIGNED)"
     )
 }
 
@@ -150,6 +150,8 @@ async fn rows(connection: &mut Conn, sql: &str) -> Result<Vec<Values>, DriverErr
             rows.push(texts(row));
         }
     }
+    // What a later statement was refused for is kept by the driver until somebody asks on.
+    results.next().await?;
     Ok(rows)
 }
 
