@@ -202,6 +202,14 @@ pub trait Server: Send + Sync {
     async fn trouble(&self, lines: usize) -> Option<Trouble>;
 }
 
+/// The superuser of every server that is made here.
+pub fn superuser(engine: EngineKind) -> &'static str {
+    match engine {
+        EngineKind::Postgres => postgres::SUPERUSER,
+        EngineKind::Mysql | EngineKind::Mariadb => mysql::SUPERUSER,
+    }
+}
+
 /// What a lab must find to run a server of this engine: version "15", or "15.8" to have that release and no other.
 pub fn software(engine: EngineKind, version: &str) -> Software {
     match engine {

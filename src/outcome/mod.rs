@@ -324,7 +324,8 @@ fn strongest_lock(facts: &Facts<'_>, run: &StepRun<'_>) -> Option<String> {
     let locks = run.statements.iter().flat_map(|(_, statement)| &statement.locks);
     let mut felt: Vec<_> = locks.filter(|lock| existing.contains(words::bare(&lock.relation))).collect();
     // Stable: of equal locks the first is kept, and each statement gives its strongest first.
-    felt.sort_by_key(|lock| std::cmp::Reverse((lock.stops_reads, lock.stops_writes)));
+    // What was held for a moment is told only where nothing else was.
+    felt.sort_by_key(|lock| std::cmp::Reverse((!lock.brief, lock.stops_reads, lock.stops_writes)));
     felt.first().map(|lock| lock.mode.clone())
 }
 

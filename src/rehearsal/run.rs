@@ -18,6 +18,7 @@ use super::step::{Runner, StepEnd};
 use super::watching::Watching;
 use crate::diff::{self, CompareOptions, DiffError};
 use crate::engine::release::Lineage;
+use crate::engine::server;
 use crate::event::{Event, Phase, StepRole, with_causes};
 use crate::scenario::Scenario;
 use crate::snapshot::{self, Bench, Offer, RestoreRequest, SnapshotError};
@@ -536,7 +537,7 @@ pub fn offer<'a>(scenario: &'a Scenario, node: Option<&'a Node>) -> Offer<'a> {
     Offer {
         version: scenario.version(),
         node: own_version(scenario),
-        superuser: crate::engine::postgres::server::SUPERUSER,
+        superuser: server::superuser(scenario.topology.engine),
         database: &scenario.snapshot.database,
         extensions: &scenario.writer().extensions,
         replicated: scenario.topology.nodes.len() > 1,

@@ -8,6 +8,8 @@ use crate::finding::{Code, Finding};
 use crate::outcome::facts::{Facts, StepRun};
 use crate::outcome::growth::production_rows;
 use crate::outcome::words::{bare, duration, list, number, one_line};
+use crate::scenario::EngineKind;
+use crate::scenario::EngineKind;
 
 pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     facts.plan().flat_map(|run| rewrites(facts, run).into_iter().chain(locks(facts, run))).collect()
@@ -76,5 +78,11 @@ fn locks(facts: &Facts<'_>, run: &StepRun<'_>) -> Option<Finding> {
         list(&tables, 5),
         one_line(&statement.sql, 80)
     );
-    Some(finding(Code::LockWithoutTimeout, condition).at(run).resting_on([seq]))
+    let found = finding(Code::LockWithoutTimeout, condition).at(run).resting_on([seq]);
+    Some(match facts.scenario.topology.engine {
+        EngineKind::Postgres => found,
+        EngineKind::Mysql | EngineKind::Mariadb => {
+            found.instead("SET SESSION lock_wait_timeout, and retry; or give the step retry = { lock_timeout = … }")
+        }
+    })
 }
