@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::catalog::{self, Catalog, Relation, RelationKind};
+use crate::engine::catalog::{self, Catalog, Extent, Relation, RelationKind};
 use crate::engine::endpoint::Endpoint;
 use crate::engine::reading::{self, ReadError, Reading};
 use crate::event::{Change, DiffResult, ObjectKind, SchemaChange};
@@ -112,7 +112,8 @@ async fn stoppable<T>(
 
 async fn compare_readings(workers: &[Sides<Reading>], options: &CompareOptions) -> Result<DiffResult, DiffError> {
     let readings = workers.first().expect("a server gives one session at least");
-    let mut catalogs = both(catalog::read(&readings.before), catalog::read(&readings.after)).await?;
+    let extent = if options.schema { Extent::Whole } else { Extent::Tables };
+    let mut catalogs = both(catalog::read(&readings.before, extent), catalog::read(&readings.after, extent)).await?;
     let reaching_out = &plan::reaching_out(&catalogs.before) | &plan::reaching_out(&catalogs.after);
     if let Some(tables) = &options.tables {
         catalogs = narrowed(catalogs, tables)?;

@@ -10,14 +10,22 @@ use serde::Deserialize;
 use super::reading::{ReadError, Reading};
 use super::{mysql, postgres};
 
-/// Reads the whole catalog. Takes no lock on a table but what a plain SELECT takes.
+/// How much of a catalog is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// What tables look like, with whatever else comes along.
+    Tables,
+    Whole,
+}
+
+/// Reads the catalog. Takes no lock on a table but what a plain SELECT takes.
 ///
 /// # Errors
 /// [`ReadError`] if a query fails or a lock is held against it for half a minute.
-pub async fn read(reading: &Reading) -> Result<Catalog, ReadError> {
+pub async fn read(reading: &Reading, extent: Extent) -> Result<Catalog, ReadError> {
     match reading {
         Reading::Postgres(reading) => postgres::catalog::read(reading).await,
-        Reading::Mysql(reading) => mysql::catalog::read(reading).await,
+        Reading::Mysql(reading) => mysql::catalog::read(reading, extent).await,
     }
 }
 

@@ -4,38 +4,37 @@
 //! name with a dot, a quote or a blank in it stands in backquotes.
 //!
 //! Not read: accounts themselves, their memberships and their privileges on all databases; tablespaces and directories of tables;
-//! parsers of full-text indexes; the SRID of a column on MariaDB; of a nullable column on MySQL, whether its default is NULL or none.
+//! parsers of full-text indexes; the SRID of a column on MariaDB; of a nullable column, whether its default is NULL or none.
 
 mod grants;
 mod programs;
 mod tables;
 
-use std::collections::BTreeMap;
-
 use super::names::{literal, quote};
 use super::reading::Reading;
 use crate::engine::EngineKind;
-use crate::engine::catalog::{Catalog, Schema};
+use crate::engine::catalog::{Catalog, Extent, Schema};
 use crate::engine::reading::ReadError;
 
 /// The name under which the one database that is read stands among the schemas: its own may be another on either side.
 const DATABASE: &str = "database";
 
-/// Reads the whole catalog, as it is by now: it is in no snapshot. Takes no lock but a table's metadata lock, for as long as its definition is
-/// read.
+/// Reads the catalog, as it is by now: it is in no snapshot. Takes no lock but a table's metadata lock, for as long as its definition is
+/// read. For more than tables, the login must be able to read the database `mysql` and what routines do.
 ///
 /// # Errors
 /// [`ReadError`] if a query fails, the login may not see part of it, or a lock is held against it for half a minute.
-pub async fn read(reading: &Reading) -> Result<Catalog, ReadError> {
+pub async fn read(reading: &Reading, extent: Extent) -> Result<Catalog, ReadError> {
     let tables = tables::read(reading).await?;
-    let mut catalog = Catalog {
-        usual_schema: reading.database().to_owned(),
-        schemas: BTreeMap::from([(DATABASE.to_owned(), database(reading).await?)]),
-        relations: tables.relations,
-        sequences: programs::sequences(reading, &tables.sequences).await?,
-        events: programs::events(reading).await?,
-        ..Catalog::default()
-    };
+    let mut catalog =
+        Catalog { usual_schema: reading.database().to_owned(), relations: tables.relations, ..Catalog::default() };
+    if extent == Extent::Tables {
+        return Ok(catalog);
+    }
+    tables::define_views(reading, &mut catalog.relations).await?;
+    catalog.schemas.insert(DATABASE.to_owned(), database(reading).await?);
+    catalog.sequences = programs::sequences(reading, &tables.sequences).await?;
+    catalog.events = programs::events(reading).await?;
     programs::routines(reading, &mut catalog).await?;
     programs::triggers(reading, &mut catalog.relations).await?;
     grants::read(reading, &mut catalog).await?;

@@ -6,12 +6,15 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt, future, stream};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use rehearsal::commands::diff;
 use rehearsal::diff::{CompareOptions, DiffError, compare};
 use rehearsal::engine::EngineKind;
+use rehearsal::engine::content;
 use rehearsal::engine::endpoint::Endpoint;
 use rehearsal::engine::mysql::connect::with;
 use rehearsal::engine::reading::Reading;
 use rehearsal::lab::LabKind;
+use rehearsal::settings::DiffSettings;
 use tokio_util::sync::CancellationToken;
 
 use super::mysql_changes::CHANGES;
@@ -45,6 +48,7 @@ async fn loaded(server: &Server, sql: &str) -> Endpoint {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_change_is_told_once_and_exactly() {
     let Some(server) = mariadb().await else { return };
+    execute(&server.at, "SET GLOBAL innodb_flush_log_at_trx_commit = 0; SET GLOBAL sync_binlog = 0").await;
     execute(&server.at, "CREATE USER app@'%'; CREATE USER reader@'%'").await;
     let before = loaded(&server, EVERYTHING).await;
     let cases = CHANGES.iter().map(async |(change, expected)| {
@@ -169,7 +173,7 @@ async fn sessions_of_one_moment_hold_no_lock() {
         let readings = Reading::begin(&at, 3).await.expect("it answers");
         assert_eq!(readings.len(), 3, "{version}: nobody writes, and the log tells so");
         execute(&at, "INSERT INTO t VALUES (2)").await;
-        let scan = rehearsal::engine::content::Scan {
+        let scan = content::Scan {
             schema: at.database.clone(),
             table: "t".into(),
             only: true,
@@ -178,11 +182,28 @@ async fn sessions_of_one_moment_hold_no_lock() {
             types: [("id".to_owned(), "int".to_owned())].into(),
         };
         for reading in &readings {
-            let totals = rehearsal::engine::content::totals(reading, &scan).await.expect("it can be read");
+            let totals = content::totals(reading, &scan).await.expect("it can be read");
             assert_eq!(totals.rows, 1, "{version}");
         }
         execute(&at, "SET SESSION lock_wait_timeout = 5; ALTER TABLE t ADD COLUMN n int").await;
         future::join_all(readings.into_iter().map(Reading::end)).await;
+
+        // Whoever writes meanwhile: as many sessions as there are, all of them see the same.
+        let written = async {
+            for id in 3..300 {
+                execute(&at, &format!("INSERT INTO t VALUES ({id}, 0)")).await;
+            }
+        };
+        let read = async {
+            for _ in 0..20 {
+                let readings = Reading::begin(&at, 3).await.expect("it answers");
+                let totals = readings.iter().map(|reading| content::totals(reading, &scan));
+                let totals = future::try_join_all(totals).await.expect("it can be read");
+                assert!(totals.iter().all(|seen| *seen == totals[0]), "{version}: {totals:?}");
+                future::join_all(readings.into_iter().map(Reading::end)).await;
+            }
+        };
+        tokio::join!(written, read);
         server.end().await;
     }
 }
@@ -224,6 +245,34 @@ async fn until(server: &Server, count: &str, wanted: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_command_takes_urls_of_one_engine() {
+    let Some(server) = mariadb().await else { return };
+    let (before, after) = (loaded(&server, EVERYTHING).await, loaded(&server, EVERYTHING).await);
+    execute(&after, "DELETE FROM log WHERE line = 'b'").await;
+    let settings = |a: &str, b: &str, tables: Option<&str>| DiffSettings {
+        before: a.to_owned(),
+        after: b.to_owned(),
+        schema: true,
+        data: true,
+        tables: tables.map(|table| vec![table.to_owned()]),
+        samples: 0,
+        keys: false,
+    };
+    let run = async |a: &str, b: &str, tables| diff::run(&settings(a, b, tables), CancellationToken::new()).await;
+    let (a, b) = (before.url().replace("mysql://", "mariadb://"), after.url());
+    let found = run(&a, &b, None).await.expect("both answer").result;
+    assert_eq!(lines(&found), ["~ log: 5 -> 4 rows, 1 removed; matched by all columns"]);
+    let regions = format!("{}.regions", before.database);
+    let of_one = run(&a, &b, Some(&regions)).await.expect("both answer").result;
+    assert_eq!((lines(&of_one), of_one.tables_compared), (vec![], 1));
+    let other = run(&a, "postgresql://x@127.0.0.1:1/x", None).await.expect_err("another engine");
+    assert!(other.is_usage() && other.to_string().contains("Postgres"), "{other}");
+    let nobody = run(&a, &b.replace("root:", "nobody:"), None).await.expect_err("no such login");
+    assert_eq!(rehearsal::commands::Error::from(nobody).exit_code(), 3);
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_login_may_not_see_is_an_error_and_no_equality() {
     let Some(server) = mariadb().await else { return };
     let (before, after) = (loaded(&server, EVERYTHING).await, loaded(&server, EVERYTHING).await);
@@ -235,5 +284,8 @@ async fn what_a_login_may_not_see_is_an_error_and_no_equality() {
     let refused = compare(&narrow(&before), &narrow(&after), &all()).await.expect_err("it may not see all");
     let said = rehearsal::event::with_causes(&refused);
     assert!(said.contains("could not read") && !said.contains("Secret"), "{said}");
+    // Content alone needs no more.
+    let data = CompareOptions { data: true, ..CompareOptions::default() };
+    assert_eq!(differences(&narrow(&before), &narrow(&after), &data).await.tables_compared, 7);
     server.end().await;
 }

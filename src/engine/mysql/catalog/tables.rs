@@ -9,6 +9,9 @@ use crate::engine::mysql::names::{literal, quote};
 use crate::engine::mysql::reading::Reading;
 use crate::engine::reading::ReadError;
 
+/// Storage engines whose rows lie elsewhere.
+const REMOTE: [&str; 3] = ["FEDERATED", "SPIDER", "CONNECT"];
+
 pub(super) struct Tables {
     pub relations: BTreeMap<String, Relation>,
     /// Names of MariaDB's sequences, which are tables of a kind.
@@ -23,10 +26,18 @@ pub(super) async fn read(reading: &Reading) -> Result<Tables, ReadError> {
     foreign_keys(reading, relations).await?;
     checks(reading, relations).await?;
     partitions(reading, relations).await?;
+    Ok(tables)
+}
+
+/// The views' queries.
+pub(super) async fn define_views(
+    reading: &Reading,
+    relations: &mut BTreeMap<String, Relation>,
+) -> Result<(), ReadError> {
     for view in relations.values_mut().filter(|relation| relation.kind == RelationKind::View) {
         define(reading, view).await?;
     }
-    Ok(tables)
+    Ok(())
 }
 
 async fn relations(reading: &Reading) -> Result<Tables, ReadError> {
@@ -50,7 +61,14 @@ async fn relations(reading: &Reading) -> Result<Tables, ReadError> {
 }
 
 fn relation(database: &str, name: &str, kind: &str, mut row: Fields) -> Relation {
-    let is_view = kind.ends_with("VIEW");
+    let storage_engine = row.given(2);
+    let is_remote = storage_engine.as_deref().is_some_and(|engine| REMOTE.contains(&engine));
+    let kind_of_relation = match kind {
+        "VIEW" | "SYSTEM VIEW" => RelationKind::View,
+        _ if is_remote => RelationKind::ForeignTable,
+        _ => RelationKind::Table,
+    };
+    let is_view = kind_of_relation == RelationKind::View;
     let format = row.given(3).map(|format| format!("row_format={}", format.to_ascii_lowercase()));
     let created_with = row.text(4);
     // Said by the partitions, and by the format in use.
@@ -61,9 +79,9 @@ fn relation(database: &str, name: &str, kind: &str, mut row: Fields) -> Relation
     Relation {
         schema: database.to_owned(),
         name: name.to_owned(),
-        kind: if is_view { RelationKind::View } else { RelationKind::Table },
+        kind: kind_of_relation,
         persistence: "permanent".to_owned(),
-        storage_engine: row.given(2),
+        storage_engine,
         collation: collation(row.given(6)),
         partition: None,
         parents: Vec::new(),
@@ -138,7 +156,10 @@ async fn columns(reading: &Reading, relations: &mut BTreeMap<String, Relation>) 
 fn column(engine: EngineKind, mut row: Fields) -> Column {
     let type_name = row.text(2);
     let extra = row.text(5);
-    let default = row.optional(4).map(|default| match engine {
+    let nullable = row.text(3) == "YES";
+    // Only MariaDB writes a default of NULL out, and means none by it as well.
+    let default = row.optional(4).filter(|default| engine == EngineKind::Mysql || default != "NULL");
+    let default = default.map(|default| match engine {
         // MySQL tells a literal without its quotes; bits it tells as they are written.
         EngineKind::Mysql if !extra.contains("DEFAULT_GENERATED") && !type_name.starts_with("bit") => literal(&default),
         _ => default,
@@ -150,7 +171,7 @@ fn column(engine: EngineKind, mut row: Fields) -> Column {
     Column {
         position: 0,
         default,
-        nullable: if row.text(3) == "YES" { "NULL" } else { "NOT NULL" }.to_owned(),
+        nullable: if nullable { "NULL" } else { "NOT NULL" }.to_owned(),
         identity: extra.contains("auto_increment").then(|| "auto_increment".to_owned()),
         generated: row.given(6).map(|expression| format!("({expression}) {kind}")),
         collation: collation(row.optional(7)),
