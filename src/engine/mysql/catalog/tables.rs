@@ -280,6 +280,13 @@ fn add(relation: &mut Relation, name: String, kind: &str, constraint: Constraint
     relation.constraints.insert(if taken { format!("{name} ({kind})") } else { name }, constraint);
 }
 
+/// What a foreign key's columns refer to.
+struct Reference {
+    columns: Vec<String>,
+    table: String,
+    referenced: Vec<String>,
+}
+
 async fn foreign_keys(reading: &Reading, relations: &mut BTreeMap<String, Relation>) -> Result<(), ReadError> {
     let database = literal(reading.database());
     let rules = format!(
@@ -293,22 +300,24 @@ async fn foreign_keys(reading: &Reading, relations: &mut BTreeMap<String, Relati
          WHERE TABLE_SCHEMA = {database} AND REFERENCED_TABLE_NAME IS NOT NULL
          ORDER BY TABLE_NAME, CONSTRAINT_NAME, ORDINAL_POSITION"
     );
-    let mut found: BTreeMap<(String, String), (String, Vec<String>, Vec<String>)> = BTreeMap::new();
+    let mut found: BTreeMap<(String, String), Reference> = BTreeMap::new();
     for mut row in Fields::all(reading, "foreign keys", &columns).await? {
         let key = (printed(&row.text(0)), row.text(1));
         let (column, referenced, other) = (printed(&row.text(2)), printed(&row.text(3)), printed(&row.text(4)));
         let other = row.optional(5).map_or(other.clone(), |database| format!("{}.{other}", printed(&database)));
-        let entry = found.entry(key).or_insert_with(|| (other, Vec::new(), Vec::new()));
-        entry.1.push(column);
-        entry.2.push(referenced);
+        let reference =
+            found.entry(key).or_insert_with(|| Reference { columns: Vec::new(), table: other, referenced: Vec::new() });
+        reference.columns.push(column);
+        reference.referenced.push(referenced);
     }
     for mut row in Fields::all(reading, "foreign keys", &rules).await? {
         let (table, name, on_update, on_delete) = (printed(&row.text(0)), row.text(1), row.text(2), row.text(3));
-        let Some((other, columns, referenced)) = found.remove(&(table.clone(), name.clone())) else { continue };
+        let Some(reference) = found.remove(&(table.clone(), name.clone())) else { continue };
         let definition = format!(
-            "FOREIGN KEY ({}) REFERENCES {other} ({}) ON DELETE {on_delete} ON UPDATE {on_update}",
-            columns.join(", "),
-            referenced.join(", ")
+            "FOREIGN KEY ({}) REFERENCES {} ({}) ON DELETE {on_delete} ON UPDATE {on_update}",
+            reference.columns.join(", "),
+            reference.table,
+            reference.referenced.join(", ")
         );
         if let Some(relation) = relations.get_mut(&table) {
             add(relation, name, "foreign key", constraint(definition));
