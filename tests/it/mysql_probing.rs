@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::mysql::{Server, servers};
 
 const MINUTE: Duration = Duration::from_secs(60);
-const TIMEOUT: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(1);
 const PASSWORD: &str = "Secret-2 it's";
 
 const SCHEMA: &[&str] = &[
@@ -153,54 +153,70 @@ fn told(derived: &Derived) -> BTreeMap<&str, BTreeSet<String>> {
     told
 }
 
+/// Servers cost more than what is done on them.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_can_be_probed_is_and_nothing_of_it_stays() {
-    for server in servers().await {
-        let app = prepare(&server).await;
-        let before = state(&server).await;
-        let gtid = server.ask(gtid(server.engine)).await;
-        let log = probing::log_position(&server.at).await.expect("it answers").expect("a binary log");
-        let mut derived = derive(&server, &app).await;
-        let all = ["delete", "insert", "read", "update"];
-        let kept = "what a probe wrote would stay";
-        for (table, told) in told(&derived) {
-            let not: Vec<&String> = told.iter().filter(|each| each.starts_with("no ")).collect();
-            let expected: (&[&str], &[&str]) = match table {
-                "keyless" => (&["insert", "read"], &["no delete: no primary key", "no update: no primary key"]),
-                "of_nobody" => (&["read"], &["and so is nobody", "and so is nobody", "and so is nobody"]),
-                "kept" | "memory" => (&["read"], &[kept, kept, kept]),
-                "noted" => (&["read"], &["notes_it names kept", "notes_it names kept", "notes_it names kept"]),
-                "unseen" => (&["read", "update"], &["denied", "denied"]),
-                _ => (&all, &[]),
-            };
-            let probed: Vec<&str> = told.iter().filter(|each| !each.starts_with("no ")).map(String::as_str).collect();
-            let explained =
-                not.len() == expected.1.len() && not.iter().zip(expected.1).all(|(not, part)| not.contains(part));
-            assert!(probed == expected.0 && explained, "{:?}: {table}: {told:?}", server.engine);
-        }
-        assert_eq!(told(&derived).len(), before.len(), "each table is told of, and no view");
-        assert!(derived.connections > 10, "{}", derived.connections);
-
-        let mut session = open(&app).await;
-        let mut burnt: BTreeMap<String, u64> = BTreeMap::new();
-        for probe in &mut derived.probes {
-            for _ in 0..25 {
-                let done = probe.script.run(&mut session, Stage::Alone).await;
-                done.unwrap_or_else(|failure| panic!("{} {:?}: {failure:?}", probe.table, probe.operation));
-            }
-            *burnt.entry(probe.table.clone()).or_default() += probe.script.burns().map_or(0, |burns| burns.each * 100);
-        }
-        session.close().await;
-        for ((table, (rows, next)), (_, (rows_before, next_before))) in state(&server).await.into_iter().zip(before) {
-            assert_eq!(rows, rows_before, "{:?}: {table}", server.engine);
-            let most = next_before + burnt.get(&table).copied().unwrap_or(0);
-            assert!((next_before..=most).contains(&next), "{:?}: {table}: {next_before} to {next}", server.engine);
-        }
-        assert_eq!(server.ask(self::gtid(server.engine)).await, gtid);
-        let after = probing::log_position(&server.at).await.expect("it answers").expect("a binary log");
-        assert!(after.saturating_sub(log) < 1000, "{log} to {after}");
+async fn probes() {
+    let all = servers().await.into_iter().map(async |server| {
+        the_login_is_the_application_s(&server).await;
+        emptied(&server).await;
+        what_can_be_probed_is_and_nothing_of_it_stays(&server).await;
+        emptied(&server).await;
+        a_release_is_followed_and_what_it_breaks_is_told(&server).await;
+        emptied(&server).await;
+        a_probe_gives_up_in_time_and_works_again(&server).await;
         server.end().await;
+    });
+    futures::future::join_all(all).await;
+}
+
+async fn emptied(server: &Server) {
+    execute(server, &["DROP DATABASE shop", "CREATE DATABASE shop"]).await;
+}
+
+async fn what_can_be_probed_is_and_nothing_of_it_stays(server: &Server) {
+    let app = prepare(server).await;
+    let before = state(server).await;
+    let gtid = server.ask(gtid(server.engine)).await;
+    let log = probing::log_position(&server.at).await.expect("it answers").expect("a binary log");
+    let mut derived = derive(server, &app).await;
+    let all = ["delete", "insert", "read", "update"];
+    let kept = "what a probe wrote would stay";
+    for (table, told) in told(&derived) {
+        let not: Vec<&String> = told.iter().filter(|each| each.starts_with("no ")).collect();
+        let expected: (&[&str], &[&str]) = match table {
+            "keyless" => (&["insert", "read"], &["no delete: no primary key", "no update: no primary key"]),
+            "of_nobody" => (&["read"], &["and so is nobody", "and so is nobody", "and so is nobody"]),
+            "kept" | "memory" => (&["read"], &[kept, kept, kept]),
+            "noted" => (&["read"], &["notes_it names kept", "notes_it names kept", "notes_it names kept"]),
+            "unseen" => (&["read", "update"], &["denied", "denied"]),
+            _ => (&all, &[]),
+        };
+        let probed: Vec<&str> = told.iter().filter(|each| !each.starts_with("no ")).map(String::as_str).collect();
+        let explained =
+            not.len() == expected.1.len() && not.iter().zip(expected.1).all(|(not, part)| not.contains(part));
+        assert!(probed == expected.0 && explained, "{:?}: {table}: {told:?}", server.engine);
     }
+    assert_eq!(told(&derived).len(), before.len(), "each table is told of, and no view");
+    assert!(derived.connections > 10, "{}", derived.connections);
+
+    let mut session = open(&app).await;
+    let mut burnt: BTreeMap<String, u64> = BTreeMap::new();
+    for probe in &mut derived.probes {
+        for _ in 0..25 {
+            let done = probe.script.run(&mut session, Stage::Alone).await;
+            done.unwrap_or_else(|failure| panic!("{} {:?}: {failure:?}", probe.table, probe.operation));
+        }
+        *burnt.entry(probe.table.clone()).or_default() += probe.script.burns().map_or(0, |burns| burns.each * 100);
+    }
+    session.close().await;
+    for ((table, (rows, next)), (_, (rows_before, next_before))) in state(server).await.into_iter().zip(before) {
+        assert_eq!(rows, rows_before, "{:?}: {table}", server.engine);
+        let most = next_before + burnt.get(&table).copied().unwrap_or(0);
+        assert!((next_before..=most).contains(&next), "{:?}: {table}: {next_before} to {next}", server.engine);
+    }
+    assert_eq!(server.ask(self::gtid(server.engine)).await, gtid);
+    let after = probing::log_position(&server.at).await.expect("it answers").expect("a binary log");
+    assert!(after.saturating_sub(log) < 1000, "{log} to {after}");
 }
 
 fn gtid(engine: EngineKind) -> &'static str {
@@ -242,86 +258,75 @@ async fn refused(script: &mut Script, session: &mut Session, times: usize) -> Op
     None
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_release_is_followed_and_what_it_breaks_is_told() {
-    for server in servers().await {
-        let schema = [
-            "CREATE TABLE carts (id int NOT NULL AUTO_INCREMENT PRIMARY KEY, mail varchar(40) NOT NULL, note text, old int)",
-            "INSERT INTO carts (mail, note, old) VALUES ('a@example.com', 'x', 1), ('b@example.com', 'y', 2),
-                ('c@example.com', 'z', 3), ('d@example.com', 'w', 4)",
-        ];
-        execute(&server, &schema).await;
-        let app = log_in_as(&server.at, None, PASSWORD).await.expect("it gets in");
-        let mut derived = derive(&server, &app).await;
-        let mut session = open(&app).await;
-        let insert = probe(&mut derived, "carts", Operation::Insert);
-        assert_eq!(refused(insert, &mut session, 5).await, None);
-        execute(&server, &["ALTER TABLE carts DROP old", "ALTER TABLE carts ADD UNIQUE by_mail (mail)"]).await;
-        assert_eq!(refused(insert, &mut session, 20).await, None, "{:?}", server.engine);
+async fn a_release_is_followed_and_what_it_breaks_is_told(server: &Server) {
+    let schema = [
+        "CREATE TABLE carts (id int NOT NULL AUTO_INCREMENT PRIMARY KEY, mail varchar(40) NOT NULL, note text, old int)",
+        "INSERT INTO carts (mail, note, old) VALUES ('a@example.com', 'x', 1), ('b@example.com', 'y', 2),
+            ('c@example.com', 'z', 3), ('d@example.com', 'w', 4)",
+    ];
+    execute(server, &schema).await;
+    let app = log_in_as(&server.at, None, PASSWORD).await.expect("it gets in");
+    let mut derived = derive(server, &app).await;
+    let mut session = open(&app).await;
+    let insert = probe(&mut derived, "carts", Operation::Insert);
+    assert_eq!(refused(insert, &mut session, 5).await, None);
+    execute(server, &["ALTER TABLE carts DROP old", "ALTER TABLE carts ADD UNIQUE by_mail (mail)"]).await;
+    assert_eq!(refused(insert, &mut session, 20).await, None, "{:?}", server.engine);
 
-        // In strict mode the first row has no key, in lax mode the second one has the first one's.
-        let modes = server.ask("SELECT @@GLOBAL.sql_mode").await.remove(0);
-        execute(&server, &["ALTER TABLE carts MODIFY id int NOT NULL"]).await;
-        assert_eq!(refused(insert, &mut session, 1).await.as_deref(), Some("1364"), "{:?}", server.engine);
-        execute(&server, &["SET GLOBAL sql_mode = ''"]).await;
-        let mut lax = open(&app).await;
-        for _ in 0..5 {
-            assert_eq!(refused(insert, &mut lax, 1).await.as_deref(), Some("1062"), "{:?}", server.engine);
-        }
-        lax.close().await;
-        let back = format!("SET GLOBAL sql_mode = '{modes}'");
-        execute(&server, &["ALTER TABLE carts MODIFY id int NOT NULL AUTO_INCREMENT", &back]).await;
-        assert_eq!(refused(insert, &mut session, 5).await, None);
-
-        execute(&server, &["ALTER TABLE carts CHANGE note remark text"]).await;
-        assert_eq!(refused(insert, &mut session, 1).await.as_deref(), Some("1054"), "{:?}", server.engine);
-        let read = probe(&mut derived, "carts", Operation::Read);
-        assert_eq!(refused(read, &mut session, 1).await.as_deref(), Some("1054"));
-        execute(&server, &["REVOKE SELECT ON shop.* FROM rehearsal_probe@'%'"]).await;
-        let mut after = open(&app).await;
-        assert_eq!(refused(read, &mut after, 1).await.as_deref(), Some("1142"));
-        server.end().await;
+    // In strict mode the first row has no key, in lax mode the second one has the first one's.
+    let modes = server.ask("SELECT @@GLOBAL.sql_mode").await.remove(0);
+    execute(server, &["ALTER TABLE carts MODIFY id int NOT NULL"]).await;
+    assert_eq!(refused(insert, &mut session, 1).await.as_deref(), Some("1364"), "{:?}", server.engine);
+    execute(server, &["SET GLOBAL sql_mode = ''"]).await;
+    let mut lax = open(&app).await;
+    for _ in 0..5 {
+        assert_eq!(refused(insert, &mut lax, 1).await.as_deref(), Some("1062"), "{:?}", server.engine);
     }
+    lax.close().await;
+    let back = format!("SET GLOBAL sql_mode = '{modes}'");
+    execute(server, &["ALTER TABLE carts MODIFY id int NOT NULL AUTO_INCREMENT", &back]).await;
+    assert_eq!(refused(insert, &mut session, 5).await, None);
+
+    execute(server, &["ALTER TABLE carts CHANGE note remark text"]).await;
+    assert_eq!(refused(insert, &mut session, 1).await.as_deref(), Some("1054"), "{:?}", server.engine);
+    let read = probe(&mut derived, "carts", Operation::Read);
+    assert_eq!(refused(read, &mut session, 1).await.as_deref(), Some("1054"));
+    execute(server, &["REVOKE SELECT ON shop.* FROM rehearsal_probe@'%'"]).await;
+    let mut after = open(&app).await;
+    assert_eq!(refused(read, &mut after, 1).await.as_deref(), Some("1142"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_probe_gives_up_in_time_and_works_again() {
-    for server in servers().await {
-        let schema = [
-            "CREATE TABLE carts (id int NOT NULL AUTO_INCREMENT PRIMARY KEY, n int NOT NULL)",
-            "INSERT INTO carts (n) VALUES (1), (2), (3), (4), (5), (6), (7), (8), (9)",
-        ];
-        execute(&server, &schema).await;
-        let app = log_in_as(&server.at, None, PASSWORD).await.expect("it gets in");
-        let mut derived = derive(&server, &app).await;
-        let mut session = open(&app).await;
-        let mut slow = Script::custom(server.engine, "DELETE FROM carts WHERE SLEEP(3) = 1; -- all of them", false);
-        gives_up(&mut slow, &mut session, server.engine).await;
+async fn a_probe_gives_up_in_time_and_works_again(server: &Server) {
+    let schema = [
+        "CREATE TABLE carts (id int NOT NULL AUTO_INCREMENT PRIMARY KEY, n int NOT NULL)",
+        "INSERT INTO carts (n) VALUES (1), (2), (3), (4), (5), (6), (7), (8), (9)",
+    ];
+    execute(server, &schema).await;
+    let app = log_in_as(&server.at, None, PASSWORD).await.expect("it gets in");
+    let mut derived = derive(server, &app).await;
+    let mut session = open(&app).await;
+    let mut slow = Script::custom(server.engine, "DELETE FROM carts WHERE SLEEP(3) = 1; -- all of them", false);
+    gives_up(&mut slow, &mut session, server.engine).await;
 
-        let mut holder = connect::opened(&server.at, "SET autocommit = 0", MINUTE).await.expect("it gets in");
-        // A lock on the table, as DDL takes it, and one on its rows.
-        for (lock, unlock) in [("LOCK TABLES carts WRITE", "UNLOCK TABLES"), ("UPDATE carts SET n = 0", "ROLLBACK")] {
-            for operation in [Operation::Read, Operation::Update, Operation::Delete] {
-                if operation == Operation::Read && unlock == "ROLLBACK" {
-                    continue;
-                }
-                holder.query_drop(lock).await.expect("locked");
-                let script = probe(&mut derived, "carts", operation);
-                gives_up(script, &mut session, server.engine).await;
-                holder.query_drop(unlock).await.expect("unlocked");
-                script.run(&mut session, Stage::Release).await.unwrap_or_else(|failure| panic!("{failure:?}"));
-            }
-        }
-        holder.disconnect().await.expect("it ends");
-
-        // Whoever is killed is lost, and another session can be had.
-        execute(&server, &[format!("KILL {}", session.pid())]).await;
-        let read = probe(&mut derived, "carts", Operation::Read);
-        let failure = read.run(&mut session, Stage::Release).await.expect_err("it was killed");
-        assert_eq!((failure.kind, failure.error.code.as_str()), (FailureKind::Lost, "08006"), "{failure:?}");
-        read.run(&mut open(&app).await, Stage::Release).await.expect("it works");
-        server.end().await;
+    let mut holder = connect::opened(&server.at, "SET autocommit = 0", MINUTE).await.expect("it gets in");
+    // A lock on the table, as DDL takes it, and one on its rows.
+    let (table, rows) = (("LOCK TABLES carts WRITE", "UNLOCK TABLES"), ("UPDATE carts SET n = 0", "ROLLBACK"));
+    for ((lock, unlock), operation) in [(table, Operation::Read), (table, Operation::Update), (rows, Operation::Delete)]
+    {
+        holder.query_drop(lock).await.expect("locked");
+        let script = probe(&mut derived, "carts", operation);
+        gives_up(script, &mut session, server.engine).await;
+        holder.query_drop(unlock).await.expect("unlocked");
+        script.run(&mut session, Stage::Release).await.unwrap_or_else(|failure| panic!("{failure:?}"));
     }
+    holder.disconnect().await.expect("it ends");
+
+    // Whoever is killed is lost, and another session can be had.
+    execute(server, &[format!("KILL {}", session.pid())]).await;
+    let read = probe(&mut derived, "carts", Operation::Read);
+    let failure = read.run(&mut session, Stage::Release).await.expect_err("it was killed");
+    assert_eq!((failure.kind, failure.error.code.as_str()), (FailureKind::Lost, "08006"), "{failure:?}");
+    read.run(&mut open(&app).await, Stage::Release).await.expect("it works");
 }
 
 async fn gives_up(script: &mut Script, session: &mut Session, engine: EngineKind) {
@@ -332,49 +337,45 @@ async fn gives_up(script: &mut Script, session: &mut Session, engine: EngineKind
     assert!(took > TIMEOUT.mul_f64(0.9) && took < TIMEOUT + Duration::from_secs(3), "{engine:?}: {took:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_login_is_the_application_s() {
-    for server in servers().await {
-        let gtid = gtid(server.engine);
-        let schema = [
-            "CREATE TABLE users (id int PRIMARY KEY)",
-            "CREATE USER late@'%' IDENTIFIED BY 'Before-1' REQUIRE SSL PASSWORD EXPIRE ACCOUNT LOCK",
-            "GRANT SELECT ON shop.users TO late@'%'",
-            "CREATE USER far@'192.0.2.1' IDENTIFIED BY 'Before-1'",
-            "CREATE USER two@'%' IDENTIFIED BY 'Before-1'",
-            "CREATE USER two@'192.0.2.1' IDENTIFIED BY 'Before-1'",
-            "GRANT SELECT ON shop.users TO two@'%'",
-            "CREATE USER lord@'%' IDENTIFIED BY 'Before-1'",
-            "GRANT ALL ON *.* TO lord@'%'",
-            "CREATE ROLE clerk",
-            "GRANT SELECT, INSERT ON shop.users TO clerk",
-        ];
-        execute(&server, &schema).await;
-        let position = server.ask(gtid).await;
-        let who = async |role: Option<&str>| {
-            let login = log_in_as(&server.at, role, PASSWORD).await.unwrap_or_else(|error| panic!("{error}"));
-            let who = async |connection: &mut Conn| {
-                let inserts = connection.query_drop("INSERT INTO users VALUES (1)").await.is_ok();
-                let deletes = connection.query_drop("DELETE FROM users").await.is_ok();
-                let makes = connection.query_drop("CREATE TABLE t (a int)").await.is_ok();
-                let user: Option<String> = connection.query_first("SELECT CURRENT_USER()").await?;
-                Ok((user.unwrap_or_default(), inserts, deletes, makes))
-            };
-            connect::with(&login, MINUTE, who).await.expect("it gets in")
+async fn the_login_is_the_application_s(server: &Server) {
+    let gtid = gtid(server.engine);
+    let schema = [
+        "CREATE TABLE users (id int PRIMARY KEY)",
+        "CREATE USER late@'%' IDENTIFIED BY 'Before-1' REQUIRE SSL PASSWORD EXPIRE ACCOUNT LOCK",
+        "GRANT SELECT ON shop.users TO late@'%'",
+        "CREATE USER far@'192.0.2.1' IDENTIFIED BY 'Before-1'",
+        "CREATE USER two@'%' IDENTIFIED BY 'Before-1'",
+        "CREATE USER two@'192.0.2.1' IDENTIFIED BY 'Before-1'",
+        "GRANT SELECT ON shop.users TO two@'%'",
+        "CREATE USER lord@'%' IDENTIFIED BY 'Before-1'",
+        "GRANT ALL ON *.* TO lord@'%'",
+        "CREATE ROLE clerk",
+        "GRANT SELECT, INSERT ON shop.users TO clerk",
+    ];
+    execute(server, &schema).await;
+    let position = server.ask(gtid).await;
+    let who = async |role: Option<&str>| {
+        let login = log_in_as(&server.at, role, PASSWORD).await.unwrap_or_else(|error| panic!("{error}"));
+        let who = async |connection: &mut Conn| {
+            let inserts = connection.query_drop("INSERT INTO users VALUES (1)").await.is_ok();
+            let deletes = connection.query_drop("DELETE FROM users").await.is_ok();
+            let makes = connection.query_drop("CREATE TABLE t (a int)").await.is_ok();
+            let user: Option<String> = connection.query_first("SELECT CURRENT_USER()").await?;
+            Ok((user.unwrap_or_default(), inserts, deletes, makes))
         };
-        assert_eq!(who(Some("late")).await, ("late@%".to_owned(), false, false, false));
-        assert_eq!(who(Some("two")).await.0, "two@%");
-        assert_eq!(who(Some("two@%")).await.0, "two@%");
-        assert_eq!(server.ask(gtid).await, position);
-        assert_eq!(who(Some("clerk")).await, ("rehearsal_probe@%".to_owned(), true, false, false));
-        assert_eq!(who(None).await, ("rehearsal_probe@%".to_owned(), false, true, false));
-        let failed = async |role| log_in_as(&server.at, Some(role), PASSWORD).await.expect_err("it may not");
-        for away in ["far", "two@192.0.2.1"] {
-            let error = failed(away).await;
-            assert!(matches!(error, LoginError::Elsewhere { .. }), "{:?}: {away}: {error:?}", server.engine);
-        }
-        assert!(matches!(failed("lord").await, LoginError::Superuser { .. }));
-        assert!(matches!(failed("nobody_here").await, LoginError::NoRole { .. }));
-        server.end().await;
+        connect::with(&login, MINUTE, who).await.expect("it gets in")
+    };
+    assert_eq!(who(Some("late")).await, ("late@%".to_owned(), false, false, false));
+    assert_eq!(who(Some("two")).await.0, "two@%");
+    assert_eq!(who(Some("two@%")).await.0, "two@%");
+    assert_eq!(server.ask(gtid).await, position);
+    assert_eq!(who(Some("clerk")).await, ("rehearsal_probe@%".to_owned(), true, false, false));
+    assert_eq!(who(None).await, ("rehearsal_probe@%".to_owned(), false, true, false));
+    let failed = async |role| log_in_as(&server.at, Some(role), PASSWORD).await.expect_err("it may not");
+    for away in ["far", "two@192.0.2.1"] {
+        let error = failed(away).await;
+        assert!(matches!(error, LoginError::Elsewhere { .. }), "{:?}: {away}: {error:?}", server.engine);
     }
+    assert!(matches!(failed("lord").await, LoginError::Superuser { .. }));
+    assert!(matches!(failed("nobody_here").await, LoginError::NoRole { .. }));
 }

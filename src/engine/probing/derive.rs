@@ -26,6 +26,9 @@ const ROWS_REFUSED: usize = 3;
 /// A sequence with fewer values left is not drawn from: trying alone would use up a good part.
 const SCARCE: u64 = 2000;
 
+/// Why nothing is inserted that takes a number of those.
+pub const HARDLY_ANY_LEFT: &str = "hardly any numbers are left that its key is given, and each try uses some up";
+
 /// Operations timed once a way has been found.
 const TIMED: usize = 5;
 
@@ -262,7 +265,9 @@ impl Trier<'_> {
         for operate in operates {
             let mut script = Script::new(table, operate);
             if script.burns().is_some_and(|burns| burns.left < SCARCE) {
-                reason = "its sequence has hardly any values left, and each try uses some up".to_owned();
+                if std::mem::take(&mut first) {
+                    reason = HARDLY_ANY_LEFT.to_owned();
+                }
                 continue;
             }
             match self.taken(&mut script).await? {

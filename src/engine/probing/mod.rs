@@ -17,7 +17,7 @@ mod table;
 mod tests;
 mod values;
 
-pub use derive::{DeriveError, Derived, Request, TableName, TableProbe, derive};
+pub use derive::{DeriveError, Derived, HARDLY_ANY_LEFT, Request, TableName, TableProbe, derive};
 pub use login::{LoginError, log_in_as};
 pub use script::{Burns, Script, Stage};
 pub use session::{Class, Failure, FailureKind, Session, log_position};

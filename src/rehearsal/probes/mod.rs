@@ -299,11 +299,11 @@ fn sum(counted: Vec<Counted>) -> Counted {
     })
 }
 
-/// Whether the probe's sequence has anything to spare.
+/// Whether there are numbers to spare of those that the probe uses up.
 fn lasts(draft: &Draft, not_probed: &mut Vec<NotProbed>) -> bool {
     let enough = draft.wish.burns.is_none_or(|burns| pace::allowance(burns) > 0);
     if let (false, Some(table)) = (enough, &draft.table) {
-        let reason = "its sequence has hardly any values left, and each try uses some up".to_owned();
+        let reason = probing::HARDLY_ANY_LEFT.to_owned();
         not_probed.push(NotProbed { table: table.clone(), operation: Some(draft.operation), reason });
     }
     enough

@@ -150,7 +150,7 @@ impl Probe {
             }
             let went = self.operate(&mut work, &mut session, intended, &shared).await;
             if self.used_up() {
-                self.drop_for("its share of the sequence's values is used up".into(), &shared);
+                self.drop_for("its share of the numbers that its key is given is used up".into(), &shared);
                 return;
             }
             let now = Instant::now();
