@@ -11,7 +11,14 @@ use rehearsal::engine::mysql::connect;
 use rehearsal::engine::probing::{
     self, Derived, FailureKind, LoginError, Request, Script, Session, Stage, TableProbe, log_in_as,
 };
-use rehearsal::event::Operation;
+use rehearsal::event::{Event, Operation, Phase, Recorded, ReportError, Reporter};
+use rehearsal::rehearsal::clock::Clock;
+use rehearsal::rehearsal::current::Current;
+use rehearsal::rehearsal::dispatcher;
+use rehearsal::rehearsal::observing::Observing;
+use rehearsal::rehearsal::owners::Owners;
+use rehearsal::rehearsal::probes::{self, Preparation};
+use rehearsal::scenario::Probes;
 use tokio_util::sync::CancellationToken;
 
 use crate::mysql::{Server, servers};
@@ -155,7 +162,7 @@ fn told(derived: &Derived) -> BTreeMap<&str, BTreeSet<String>> {
 
 /// Servers cost more than what is done on them.
 #[tokio::test(flavor = "multi_thread")]
-async fn probes() {
+async fn what_probes_do() {
     let all = servers().await.into_iter().map(async |server| {
         the_login_is_the_application_s(&server).await;
         emptied(&server).await;
@@ -164,6 +171,8 @@ async fn probes() {
         a_release_is_followed_and_what_it_breaks_is_told(&server).await;
         emptied(&server).await;
         a_probe_gives_up_in_time_and_works_again(&server).await;
+        emptied(&server).await;
+        a_lock_is_a_window(&server).await;
         server.end().await;
     });
     futures::future::join_all(all).await;
@@ -329,6 +338,61 @@ async fn a_probe_gives_up_in_time_and_works_again(server: &Server) {
     read.run(&mut open(&app).await, Stage::Release).await.expect("it works");
 }
 
+struct Log;
+
+impl Reporter for Log {
+    fn report(&mut self, _: &Recorded) -> Result<(), ReportError> {
+        Ok(())
+    }
+}
+
+/// Probes at work all the while.
+async fn a_lock_is_a_window(server: &Server) {
+    let schema = [
+        "CREATE TABLE carts (id int NOT NULL AUTO_INCREMENT PRIMARY KEY, n int NOT NULL)",
+        "INSERT INTO carts (n) VALUES (1), (2), (3), (4), (5), (6), (7), (8), (9)",
+    ];
+    execute(server, &schema).await;
+    let app = log_in_as(&server.at, None, PASSWORD).await.expect("it gets in");
+    let config = Probes {
+        auto: true,
+        every: Duration::from_millis(20),
+        budget_per_s: 200.0,
+        down_after: Duration::from_millis(200),
+        timeout: Duration::from_secs(5),
+        run_as: None,
+        open_transaction: None,
+        custom: Vec::new(),
+    };
+    let cancel = CancellationToken::new();
+    let what = Preparation { node: "primary", superuser: &server.at, app: &app, probes: &config, touched: None };
+    let prepared = probes::prepare(&what, &cancel).await.expect("probes can be derived");
+    let (events, dispatched) = dispatcher::start(Clock::start(), Box::new(Log), Vec::new(), cancel.clone());
+    let observing = Observing::new(events, Owners::default(), Current::default());
+    let specs = prepared.specs().to_vec();
+    assert_eq!(specs.len(), 5, "{specs:?}");
+    let mut probes = prepared.start(&observing, &cancel).expect("a thread");
+    probes.control(Duration::from_millis(300)).await;
+    probes.enter(Phase::Plan, Some(0)).await;
+    execute(server, &["LOCK TABLES carts WRITE", "DO SLEEP(1)", "UNLOCK TABLES"]).await;
+    probes.settle(Duration::from_millis(300)).await;
+    probes.stop().await;
+    drop((observing, cancel));
+    let records = dispatched.await.expect("the dispatcher ends").records;
+    for spec in &specs {
+        let windows = records.iter().filter_map(|recorded| match &recorded.event {
+            Event::DowntimeEnded { down, .. } if down.probe == spec.id => Some(down),
+            _ => None,
+        });
+        let longest = windows.map(|down| down.elapsed_ms).fold(0.0, f64::max);
+        let expected = spec.operation != Operation::Connect;
+        assert_eq!(longest > 700.0, expected, "{:?}: {}: {longest} ms", server.engine, spec.name);
+    }
+    let dropped: Vec<_> =
+        records.iter().filter(|recorded| matches!(recorded.event, Event::ProbeDropped { .. })).collect();
+    assert!(dropped.is_empty(), "{:?}: {dropped:?}", server.engine);
+}
+
 async fn gives_up(script: &mut Script, session: &mut Session, engine: EngineKind) {
     let began = Instant::now();
     let failure = script.run(session, Stage::Release).await.expect_err("it waits");
@@ -370,6 +434,13 @@ async fn the_login_is_the_application_s(server: &Server) {
     assert_eq!(who(Some("two@%")).await.0, "two@%");
     assert_eq!(server.ask(gtid).await, position);
     assert_eq!(who(Some("clerk")).await, ("rehearsal_probe@%".to_owned(), true, false, false));
+    // What a role may do counts.
+    let clerk = log_in_as(&server.at, Some("clerk"), PASSWORD).await.expect("it gets in");
+    let derived = derive(server, &clerk).await;
+    let of_users: Vec<String> = told(&derived).remove("users").into_iter().flatten().collect();
+    let not =
+        |operation: &str| of_users.iter().any(|each| each.starts_with(&format!("no {operation}: not allowed to")));
+    assert!(of_users.len() == 4 && not("update") && not("delete"), "{:?}: {of_users:?}", server.engine);
     assert_eq!(who(None).await, ("rehearsal_probe@%".to_owned(), false, true, false));
     let failed = async |role| log_in_as(&server.at, Some(role), PASSWORD).await.expect_err("it may not");
     for away in ["far", "two@192.0.2.1"] {

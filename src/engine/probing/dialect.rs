@@ -32,6 +32,15 @@ pub(super) fn as_text(form: Form, quoted: &str) -> String {
     }
 }
 
+/// Begins every write.
+pub(super) fn begin(engine: EngineKind) -> &'static str {
+    match engine {
+        EngineKind::Postgres => "BEGIN",
+        // The other word begins a block, where `sql_mode` is ORACLE.
+        EngineKind::Mysql | EngineKind::Mariadb => "START TRANSACTION",
+    }
+}
+
 /// Ends every write: what is only checked at a commit is checked, and nothing stays.
 pub(super) fn checked_and_undone(engine: EngineKind) -> &'static str {
     match engine {

@@ -130,7 +130,7 @@ async fn dropped_now(session: &mut Session, table: &Table) -> Option<BTreeSet<us
         (Session::Postgres(session), Origin::Postgres(origin)) => {
             postgres::probing::dropped_now(session, origin, table).await
         }
-        (Session::Mysql(session), Origin::Mysql(origin)) => mysql::probing::dropped_now(session, origin, table).await,
+        (Session::Mysql(session), Origin::Mysql(origin)) => mysql::probing::dropped_now(session, origin).await,
         _ => None,
     }
 }
@@ -139,7 +139,7 @@ async fn dropped_now(session: &mut Session, table: &Table) -> Option<BTreeSet<us
 async fn unique_now(session: &mut Session, table: &Table) -> Option<Vec<Unique>> {
     match (session, &table.origin) {
         (Session::Postgres(session), Origin::Postgres(_)) => postgres::probing::unique_now(session, table).await,
-        (Session::Mysql(session), Origin::Mysql(origin)) => mysql::probing::unique_now(session, origin, table).await,
+        (Session::Mysql(session), Origin::Mysql(origin)) => mysql::probing::unique_now(session, origin).await,
         _ => None,
     }
 }

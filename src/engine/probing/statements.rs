@@ -13,7 +13,7 @@ impl Script {
         // Taken out and put back, so that the generator can be borrowed beside it.
         let none = Operate::Custom { engine: sql.engine(), sql: String::new(), commit: false };
         let operate = std::mem::replace(&mut self.operate, none);
-        let checked_and_undone = dialect::checked_and_undone(sql.engine());
+        let (begin, checked_and_undone) = (dialect::begin(sql.engine()), dialect::checked_and_undone(sql.engine()));
         match &operate {
             Operate::Read { columns, rows } => {
                 let table = self.table();
@@ -24,7 +24,7 @@ impl Script {
                 };
             }
             Operate::Insert(insert) => {
-                sql.push("BEGIN");
+                sql.push(begin);
                 for row in std::iter::once(row).chain(second) {
                     sql.push("; ");
                     self.insert(&mut sql, insert, row);
@@ -32,22 +32,22 @@ impl Script {
                 sql.push(checked_and_undone);
             }
             Operate::Update { target: Target::Inserted(insert), .. } | Operate::Delete(Target::Inserted(insert)) => {
-                sql.push("BEGIN; ");
+                sql.push(begin).push("; ");
                 let values = self.insert(&mut sql, insert, row);
                 self.ask_for_key(&mut sql, insert, &values);
             }
             Operate::Update { column, target: Target::Existing(rows) } => {
-                sql.push("BEGIN; ");
+                sql.push(begin).push("; ");
                 self.update(&mut sql, *column, rows[row][*column].as_deref(), self.key_of(&rows[row]));
             }
             Operate::Delete(Target::Existing(rows)) => {
-                sql.push("BEGIN; ");
+                sql.push(begin).push("; ");
                 self.delete(&mut sql, self.key_of(&rows[row]));
                 sql.push(checked_and_undone);
             }
             Operate::Custom { sql: text, commit, .. } => {
                 // On lines of its own: it may end in a comment.
-                sql.push("BEGIN;\n").push(text).push("\n");
+                sql.push(begin).push(";\n").push(text).push("\n");
                 sql.push(if *commit { ";\nCOMMIT" } else { checked_and_undone });
             }
         }

@@ -5,17 +5,12 @@ use std::collections::BTreeSet;
 use super::session::Session;
 use super::shape::Origin;
 use crate::engine::mysql::names::literal;
-use crate::engine::probing::{Table, Unique};
+use crate::engine::probing::Unique;
 
 /// Which of the columns that it had are dropped; none where nobody can tell. A column whose place another took that was not there is
 /// renamed, and asked for as before.
-pub(in crate::engine) async fn dropped_now(
-    session: &mut Session,
-    origin: &Origin,
-    table: &Table,
-) -> Option<BTreeSet<usize>> {
+pub(in crate::engine) async fn dropped_now(session: &mut Session, origin: &Origin) -> Option<BTreeSet<usize>> {
     let now = columns_now(session, origin).await?;
-    debug_assert_eq!(origin.columns.len(), table.columns.len(), "each column has its name");
     (!now.is_empty()).then(|| dropped(&origin.columns, &now))
 }
 
@@ -46,7 +41,7 @@ fn dropped(before: &[String], now: &[String]) -> BTreeSet<usize> {
 }
 
 /// The unique indexes of the table that now has its name, by the columns that it had; none where the session cannot tell.
-pub(in crate::engine) async fn unique_now(session: &mut Session, origin: &Origin, _: &Table) -> Option<Vec<Unique>> {
+pub(in crate::engine) async fn unique_now(session: &mut Session, origin: &Origin) -> Option<Vec<Unique>> {
     let asked = format!(
         "SELECT index_name, column_name FROM information_schema.statistics
         WHERE table_schema = {} AND table_name = {} AND non_unique = 0 AND column_name IS NOT NULL

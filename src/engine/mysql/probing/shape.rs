@@ -69,7 +69,8 @@ pub(super) fn column(raw: &Raw, around: &Around<'_>) -> Column {
     let (kind, form) = kind_and_form(raw, around.prefix);
     Column {
         quoted: quote(&raw.name),
-        variable: raw.length.is_some_and(|length| length > 255) || matches!(raw.kind.as_str(), "json" | "geometry"),
+        // Shapes and documents say no length.
+        variable: raw.length.is_some_and(|length| length > 255) || matches!(kind, ValueKind::Json | ValueKind::Other),
         kind,
         form,
         not_null: !raw.nullable,

@@ -18,7 +18,7 @@ pub(in crate::engine) fn literal(form: Form, value: &str) -> String {
         Form::Number if !value.is_empty() && all(|each| each.is_ascii_digit() || "+-.eE".contains(each)) => {
             value.to_owned()
         }
-        Form::Hex if value.len() % 2 == 0 && all(|each| each.is_ascii_hexdigit()) => format!("x'{value}'"),
+        Form::Hex if value.len().is_multiple_of(2) && all(|each| each.is_ascii_hexdigit()) => format!("x'{value}'"),
         Form::Bits if all(|each| matches!(each, '0' | '1')) => format!("b'{value}'"),
         _ if value.contains('\\') => {
             let digits = value.bytes().fold(String::new(), |mut digits, byte| {
