@@ -14,10 +14,8 @@ pub struct Progress {
     /// Names and budgets of the plan's steps, in its order.
     pub steps: Vec<(String, Option<f64>)>,
     pub phase: Option<Phase>,
-    /// The step that runs.
-    pub step: Option<StepNow>,
-    /// The step that began last is on several nodes.
-    pub several: bool,
+    /// The step that runs, once for each node that it runs on, in the order in which they began.
+    running: Vec<StepNow>,
     /// On how many nodes each step is, of setup and of the plan.
     on: [Vec<usize>; 2],
     probes: BTreeMap<u32, ProbeSpec>,
@@ -36,6 +34,8 @@ pub struct StepNow {
     pub role: StepRole,
     pub name: String,
     pub node: String,
+    /// It is on other nodes as well.
+    pub several: bool,
     pub started_ms: f64,
     pub budget_ms: Option<f64>,
     /// How many statements it has, where that is known beforehand.
@@ -109,12 +109,13 @@ impl Progress {
             Event::StepStarted { step, name, node, role, statements, .. } => {
                 let budget_ms = self.steps.get(*step).filter(|_| *role == StepRole::Plan).and_then(|step| step.1);
                 let on = &self.on[usize::from(*role != StepRole::Setup)];
-                self.several = on.get(*step).is_some_and(|nodes| *nodes > 1);
-                self.step = Some(StepNow {
+                let several = on.get(*step).is_some_and(|nodes| *nodes > 1);
+                self.running.push(StepNow {
                     step: *step,
                     role: *role,
                     name: name.clone(),
                     node: node.clone(),
+                    several,
                     started_ms: recorded.at_ms,
                     budget_ms,
                     statements: *statements,
@@ -123,32 +124,37 @@ impl Progress {
                 });
             }
             Event::StatementStarted { index, sql, node, .. } => {
-                if let Some(now) = self.on(node) {
+                if let Some(now) = self.on_mut(node) {
                     (now.statement, now.retry) = (Some((*index, sql.clone())), None);
                 }
             }
             Event::StatementRetried { attempt, of, .. } => {
-                if let Some(now) = &mut self.step {
+                if let Some(now) = self.running.last_mut() {
                     now.retry = Some(format!("attempt {attempt} of {of}"));
                 }
             }
             Event::StatementEnded { node, .. } => {
-                if let Some(now) = self.on(node) {
+                if let Some(now) = self.on_mut(node) {
                     now.statement = None;
                 }
             }
-            Event::StepEnded { node, .. } => {
-                if self.on(node).is_some() {
-                    self.step = None;
-                }
-            }
+            Event::StepEnded { node, .. } => self.running.retain(|now| !is_on(now, node)),
             _ => {}
         }
     }
 
-    /// The step that runs, if it is on that node; of several at once, the one that began last is shown.
-    fn on(&mut self, node: &str) -> Option<&mut StepNow> {
-        self.step.as_mut().filter(|now| node.is_empty() || now.node == node)
+    /// The step that runs; of several nodes, as it runs on the one where it began last.
+    pub fn step(&self) -> Option<&StepNow> {
+        self.running.last()
+    }
+
+    /// The step that runs on that node.
+    pub fn step_on(&self, node: &str) -> Option<&StepNow> {
+        self.running.iter().find(|now| is_on(now, node))
+    }
+
+    fn on_mut(&mut self, node: &str) -> Option<&mut StepNow> {
+        self.running.iter_mut().find(|now| is_on(now, node))
     }
 
     fn add_down(&mut self, probe: u32, interval: Interval) {
@@ -207,4 +213,9 @@ impl Progress {
             Owner::Other { application } => application.clone(),
         }
     }
+}
+
+/// In logs of before a step could run on several nodes, it is on any.
+fn is_on(now: &StepNow, node: &str) -> bool {
+    node.is_empty() || now.node == node
 }

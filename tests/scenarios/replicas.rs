@@ -124,3 +124,69 @@ findings = ["step-failed", "check-failed", "replication-broken"]
     assert!(told.contains("the server of node standby is not up"), "{told}");
     assert!(told.contains("no_such_library"), "{told}");
 }
+
+/// On all nodes at once, node against node, and where a step went and where not.
+#[test]
+fn steps_on_several_nodes() {
+    if !has("native") {
+        return;
+    }
+    let _machine = alone();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let steps = r#"
+name = "several nodes"
+[topology.nodes.primary]
+[topology.nodes.standby]
+replicates = "primary"
+[[step]]
+name = "read everywhere"
+on = "all"
+at_once = "all"
+sql = "SELECT count(*) FROM orders; SELECT 1"
+[[step]]
+name = "write everywhere"
+on = ["primary", "standby"]
+sql = "UPDATE orders SET note = 'everywhere' WHERE id = 1"
+when_failed = "continue"
+[[step]]
+name = "alike"
+compare = { nodes = ["primary", "standby"] }
+[[step]]
+name = "there"
+on = ["standby", "primary"]
+check = { sql = "SELECT note FROM orders WHERE id = 1", rows = [["everywhere"]] }
+[expect]
+outcome = "failed"
+findings = ["step-failed"]
+"#;
+    let run = rehearse(&variant(folder.path(), &scenario("shop").with_file_name("base.toml"), steps), "native");
+    run.assert_exit(1);
+    assert_eq!(run.errors(), ["step-failed"], "{}", run.told());
+    let steps = run.report["steps"].as_array().expect("steps");
+    let told: Vec<String> = steps
+        .iter()
+        .map(|step| {
+            let statements = step["statements"].as_array().map_or(0, Vec::len);
+            format!("{} {} {} {statements}", step["name"], step["node"], step["result"]).replace('"', "")
+        })
+        .collect();
+    let mut at_once = told[..2].to_vec();
+    at_once.sort();
+    assert_eq!(at_once, ["read everywhere primary done 2", "read everywhere standby done 2"], "{}", run.told());
+    assert_eq!(
+        told[2..],
+        [
+            "write everywhere primary done 1",
+            "write everywhere standby failed 1",
+            "alike primary done 0",
+            "there standby done 0",
+            "there primary done 0",
+        ],
+        "{}",
+        run.told()
+    );
+    let finding = &run.report["findings"][0];
+    assert_eq!((&finding["node"], &finding["step"]), (&"standby".into(), &"write everywhere".into()));
+    let condition = finding["condition"].as_str().expect("a condition");
+    assert!(condition.ends_with("; it was done on primary and failed on standby"), "{condition}");
+}

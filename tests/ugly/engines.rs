@@ -194,6 +194,83 @@ fn every_version_and_its_replicas() {
     );
 }
 
+const PAIR: &str = "[topology.nodes.a]\npeers = [\"b\"]\n[topology.nodes.b]\npeers = [\"a\"]\n[topology.nodes.c]\nreplicates = \"b\"\n";
+
+/// Keys that do not meet, a column that each of the pair is given by itself, and what each has of the other.
+const SETUP_OF_PAIR: &str = r#"
+[[setup]]
+sql = "INSERT INTO orders (note) VALUES ('of a')"
+[[setup]]
+on = "b"
+sql = "INSERT INTO orders (note) VALUES ('of b')"
+[[setup]]
+wait = { for = "caught_up", deadline = "30s" }
+[[setup]]
+on = ["a", "b", "c"]
+check = { sql = "SELECT note, id % 2 FROM orders WHERE id > 2 ORDER BY note", rows = [["of a", "1"], ["of b", "0"]] }
+[[setup]]
+on = ["b", "a"]
+at_once = "all"
+sql = "ALTER TABLE orders ADD COLUMN region varchar(9)"
+replicated = false
+"#;
+
+#[test]
+fn a_pair_and_a_replica_of_it() {
+    let servers = [("mariadb", "10.11", "native"), ("mysql", "9.7", "docker")];
+    let servers = servers.into_iter().filter(|(engine, _, lab)| has_server(engine, lab));
+    each(
+        servers,
+        |(engine, version, lab)| format!("{engine} {version} {lab}"),
+        |(engine, version, lab)| {
+            let room = Room::new();
+            scenario(&room, (engine, version), &format!("{PAIR}{SETUP_OF_PAIR}"), DUMP);
+            let ended = room.run(&["up", "scenario.toml", "--lab", lab, "--format", "json"]);
+            let up: Value = serde_json::from_str(&ended.exits(0).stdout).expect("JSON");
+            let nodes = up["nodes"].as_array().expect("nodes");
+            let roles: Vec<_> =
+                nodes.iter().map(|node| (text(node, "name"), text(node, "role"), node["of"].as_str())).collect();
+            assert_eq!(roles, [("a", "writer", None), ("b", "peer", Some("a")), ("c", "replica", Some("b"))]);
+            let [a, b, c] = [0, 1, 2].map(|index| endpoint(&up, &nodes[index]));
+            let region = "SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = 'shop' AND column_name = 'region'";
+            let regions = [&a, &b, &c].map(|at| asked(at, region));
+            assert_eq!(regions.map(Option::unwrap_or_default), ["1", "1", "0"], "what was to stay out of the log");
+            // They write to each other still.
+            asked(&a, "INSERT INTO log VALUES ('to b')");
+            asked(&b, "INSERT INTO log VALUES ('to a')");
+            let began = Instant::now();
+            for at in [&a, &b, &c] {
+                while asked(at, "SELECT COUNT(*) FROM log WHERE note LIKE 'to _'").as_deref() != Some("2") {
+                    assert!(began.elapsed() < ARRIVES, "{:?}", asked(at, "SELECT GROUP_CONCAT(note) FROM log"));
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            }
+            room.run(&["down"]).exits(0);
+            room.assert_clean();
+        },
+    );
+}
+
+/// A script that lets itself into the log again does not pass for one that stayed out of it.
+#[test]
+fn what_was_to_stay_out_of_the_log_and_did_not() {
+    let servers = [("mariadb", "10.11", "native"), ("mysql", "9.7", "docker")];
+    let servers = servers.into_iter().filter(|(engine, _, lab)| has_server(engine, lab));
+    each(
+        servers,
+        |(engine, version, lab)| format!("{engine} {version} {lab}"),
+        |(engine, version, lab)| {
+            let room = Room::new();
+            let script =
+                "INSERT INTO log VALUES ('a'); SET sql_log_bin = 1; INSERT INTO log VALUES ('b'); SET sql_log_bin = 0";
+            let setup = format!("[[setup]]\nsql = \"{script}\"\nreplicated = false\n");
+            scenario(&room, (engine, version), &setup, DUMP);
+            up(&room, lab).exits(3).says(&["it was to stay out of the binary log, and wrote", "there"]);
+            room.assert_clean();
+        },
+    );
+}
+
 /// Settings by which a tool's own sessions would fail, or a server not start.
 #[test]
 fn settings_of_production() {

@@ -90,6 +90,39 @@ fn a_primary_and_its_standby() {
     }
 }
 
+/// What one of them writes comes to the other, and nothing is left of what proved it.
+#[test]
+fn a_pair() {
+    if !has("docker") {
+        return;
+    }
+    let room = Room::new();
+    let nodes = "[topology.nodes.a]\npeers = [\"b\"]\n[topology.nodes.b]\npeers = [\"a\"]\n";
+    let scenario = SCENARIO.replace("[snapshot]", &format!("{nodes}[snapshot]")).replace("\"15\"", "\"17\"");
+    let setup = "[[setup]]\nsql = \"ALTER TABLE orders ADD COLUMN region text; INSERT INTO orders VALUES (1, 'of the setup')\"\n";
+    room.write("scenario.toml", format!("{scenario}{setup}{STEP}"));
+    let up = up_as_json(&room, "docker");
+    let [a, b] = up["nodes"].as_array().map(Vec::as_slice).expect("nodes") else { panic!("not two nodes: {up}") };
+    assert_eq!((text(a, "name"), text(a, "role")), ("a", "writer"));
+    assert_eq!((text(b, "name"), text(b, "role"), text(b, "of")), ("b", "peer", "a"));
+    asked(&up, a, "INSERT INTO orders VALUES (2, 'of a')").expect("it takes writes");
+    asked(&up, b, "INSERT INTO orders VALUES (3, 'of b')").expect("it takes writes");
+    let rows = "SELECT string_agg(id || note || coalesce(region, '-'), ' ' ORDER BY id) FROM orders";
+    let began = Instant::now();
+    for node in [a, b] {
+        while asked(&up, node, rows) != Ok("1of the setup- 2of a- 3of b-".into()) {
+            assert!(began.elapsed() < ARRIVES, "{:?}", asked(&up, node, rows));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let left = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'rehearsal%'";
+        assert_eq!(asked(&up, node, left), Ok("0".into()));
+        let retry = "SELECT current_setting('wal_retrieve_retry_interval')";
+        assert_eq!(asked(&up, node, retry), Ok("5s".into()), "as in production");
+    }
+    room.run(&["down"]).exits(0);
+    room.assert_clean();
+}
+
 #[test]
 fn the_table() {
     if !has("native") {

@@ -171,9 +171,10 @@ impl Live {
             StepResult::Skipped => StepState::Skipped,
             StepResult::Interrupted => StepState::Interrupted,
         };
-        let known = self.progress.step.as_ref().map(|now| now.name.as_str());
-        let name = known.or_else(|| self.progress.steps.get(step).map(|step| step.0.as_str())).unwrap_or("?");
-        let on = if self.progress.several { format!(" on {node}") } else { String::new() };
+        let known = self.progress.step_on(node);
+        let on = if known.is_some_and(|now| now.several) { format!(" on {node}") } else { String::new() };
+        let name = known.map(|now| now.name.as_str());
+        let name = name.or_else(|| self.progress.steps.get(step).map(|step| step.0.as_str())).unwrap_or("?");
         let mut line = format!("{} {} \"{name}\"{on}  ", self.paint.step(state), self.position(step, role));
         if result == StepResult::Skipped {
             return line + &self.paint.dim("skipped");
@@ -204,7 +205,7 @@ impl Live {
         let now_ms = self.now_ms();
         let (progress, paint) = (&self.progress, &self.paint);
         let Display::Bars(bars) = &mut self.display else { return };
-        if let Some(step) = &progress.step {
+        if let Some(step) = progress.step() {
             bars.work.set_message(running(step, progress.steps.len(), now_ms, paint));
         }
         bars.show_waits(&waits(progress, now_ms, paint));

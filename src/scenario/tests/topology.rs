@@ -159,7 +159,6 @@ fn a_pair_of_postgres() {
     );
 }
 
-/// Rehearsed, where a writer's `cap` of nodes is what `on` says.
 #[test]
 fn where_steps_run() {
     #[track_caller]
@@ -219,5 +218,9 @@ fn mistakes_of_steps_on_several_nodes() {
         &["13: a session of Postgres cannot keep what it writes out of the log"],
     );
     check("mysql", "sql = \"SELECT 1\"\nreplicated = false", &[]);
+    of_postgres(
+        "sql = \"SELECT 1\"\n[[setup]]\ncompare = { nodes = [\"a\", \"b\"] }",
+        &["13: `compare` in setup of a pair of Postgres"],
+    );
     check("mysql", "wait = \"1s\"\nreplicated = false", &["13: `replicated` goes with `sql` or `file`"]);
 }

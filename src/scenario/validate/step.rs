@@ -144,6 +144,11 @@ impl Check<'_> {
         let role = raw.r#as.as_ref().map(|role| role.at);
         let action = self.action(&mut raw, at, part, &on);
         let (action, on) = action?;
+        let is_of_pair = matches!(action, Action::WaitCaughtUp { .. } | Action::Compare { .. });
+        if self.engine == EngineKind::Postgres && part == Part::Setup && is_of_pair && !self.nodes.pair().is_empty() {
+            let message = format!("`{}` in setup of a pair of Postgres", action.name());
+            self.clash(at, message, "make it a step of the plan: the two are joined once setup is done on both");
+        }
         let followers = self.nodes.followers();
         if let Some(follower) = on.iter().find(|node| followers.contains(node)) {
             if matches!(action, Action::Command(_)) {
