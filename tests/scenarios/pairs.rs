@@ -94,6 +94,12 @@ fn standby_settings_on_13() {
     pair_as_it_stands("standby-settings", "docker", "13");
 }
 
+/// Two servers that write to each other, and a column that only one of them got.
+#[test]
+fn pair_columns() {
+    pair_as_it_stands("pair-columns", "docker", "17");
+}
+
 #[test]
 fn index() {
     for lab in LABS {

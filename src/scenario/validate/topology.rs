@@ -146,7 +146,7 @@ fn lineage(
         };
         let is_own = source == &name.value;
         let is_second =
-            peer_of(&other).is_some_and(|peer| !is_before(raw, &At { value: source.clone(), at: *at }, peer));
+            peer_of(other).is_some_and(|peer| !is_before(raw, &At { value: source.clone(), at: *at }, peer));
         if engine == Some(EngineKind::Postgres) && is_second {
             let what = format!("a replica of the second of a pair, as of \"{source}\",");
             problems.raise(*at, Mistake::NotSupportedYet { what });
