@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::downtime::Judged;
-use super::facts::{Facts, ProbeFacts};
+use super::facts::{Comparison, Facts, ProbeFacts};
 use super::growth::sampled;
 use super::model::{Because, Gap, NotRehearsed, Step, StepState};
 use super::words::{bare, count, duration, list, number, percent};
-use crate::event::{CloneKind, Phase, StepRole};
+use crate::event::{CloneKind, DiffResult, Phase, StepRole};
 
 /// At most this many names stand in one line.
 const NAMED: usize = 6;
@@ -26,6 +26,7 @@ pub fn not_rehearsed(facts: &Facts<'_>, steps: &[Step]) -> Vec<NotRehearsed> {
     gaps.extend(undo(facts));
     gaps.extend(network(facts));
     gaps.extend(comparison(facts));
+    gaps.extend(comparisons(facts));
     gaps
 }
 
@@ -34,11 +35,18 @@ fn gap(kind: Gap, what: String, names: Vec<String>) -> NotRehearsed {
 }
 
 fn steps_not_run(steps: &[Step]) -> Option<NotRehearsed> {
-    let names: Vec<String> = steps
-        .iter()
-        .filter(|step| step.role == StepRole::Plan && matches!(step.result, StepState::Skipped | StepState::NotReached))
-        .map(|step| step.name.clone())
-        .collect();
+    let plan = || steps.iter().filter(|step| step.role == StepRole::Plan);
+    let mut left: BTreeMap<usize, (&str, Vec<&str>)> = BTreeMap::new();
+    for step in plan().filter(|step| matches!(step.result, StepState::Skipped | StepState::NotReached)) {
+        // Names are each one step's, and those that ran come first.
+        let first = plan().position(|other| other.name == step.name).unwrap_or_default();
+        left.entry(first).or_insert((&step.name, Vec::new())).1.push(&step.node);
+    }
+    let names = left.into_values().map(|(name, nodes)| {
+        let all = plan().filter(|step| step.name == name).count() == nodes.len();
+        if all { name.to_owned() } else { format!("{name} on {}", list(&nodes, NAMED)) }
+    });
+    let names: Vec<String> = names.collect();
     let what = format!("{} of the plan did not run: {}", count(names.len() as u64, "step"), list(&names, NAMED));
     (!names.is_empty()).then(|| gap(Gap::StepNotRun, what, names))
 }
@@ -210,12 +218,22 @@ fn comparison(facts: &Facts<'_>) -> Vec<NotRehearsed> {
     let Some((_, diff)) = facts.diff else {
         return vec![gap(Gap::Comparison, "schema and data before and after were not compared".into(), Vec::new())];
     };
+    not_compared(diff, "")
+}
+
+/// What the comparisons of nodes left out.
+fn comparisons(facts: &Facts<'_>) -> Vec<NotRehearsed> {
+    let of = |found: &Comparison<'_>| not_compared(found.diff, &format!(" between {}", found.nodes.join(" and ")));
+    facts.comparisons.iter().flat_map(of).collect()
+}
+
+fn not_compared(diff: &DiffResult, between: &str) -> Vec<NotRehearsed> {
     let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for not in &diff.not_compared {
         reasons.entry(&not.reason).or_default().push(bare(&not.table).into());
     }
     let line = |(reason, names): (&str, Vec<String>)| {
-        gap(Gap::Comparison, format!("rows not compared of {}: {reason}", list(&names, NAMED)), names)
+        gap(Gap::Comparison, format!("rows not compared{between} of {}: {reason}", list(&names, NAMED)), names)
     };
     reasons.into_iter().map(line).collect()
 }

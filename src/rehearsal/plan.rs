@@ -49,7 +49,8 @@ pub(super) async fn run(runner: &Runner<'_>, steps: &[Step]) -> Result<(), Failu
     Ok(())
 }
 
-/// Runs a step on its nodes, in their order, as many at a time as it says. Once it failed on one, no other is begun.
+/// Runs a step on its nodes, in their order, as many at a time as it says. Once it failed on one, no other is begun, save where it takes
+/// something back: each node is better off without.
 ///
 /// # Errors
 /// When the run was told to stop, or the step could not be tried at all; of what went on at the same time, the end was waited for.
@@ -62,7 +63,8 @@ pub(super) async fn run_step(runner: &Runner<'_>, index: usize, step: &Step, rol
     let mut ran = Ran { end: StepEnd::Done, nodes: Vec::new() };
     let mut failure = None;
     loop {
-        while running.len() < step.at_once && ran.end == StepEnd::Done && failure.is_none() {
+        let goes_on = (ran.end == StepEnd::Done || role == StepRole::Undo) && failure.is_none();
+        while goes_on && running.len() < step.at_once {
             let Some(name) = waiting.next() else { break };
             ran.nodes.push(name.clone());
             running.push(runner.run(index, step, runner.node(name), role));

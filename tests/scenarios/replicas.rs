@@ -155,6 +155,16 @@ compare = { nodes = ["primary", "standby"] }
 name = "there"
 on = ["standby", "primary"]
 check = { sql = "SELECT note FROM orders WHERE id = 1", rows = [["everywhere"]] }
+[[step]]
+name = "pause"
+on = ["standby", "primary"]
+sql = "SELECT pg_wal_replay_pause()"
+undo = { sql = "SELECT pg_wal_replay_resume()" }
+when_failed = "undo"
+[[step]]
+name = "never"
+on = "all"
+sql = "SELECT 1"
 [expect]
 outcome = "failed"
 findings = ["step-failed"]
@@ -181,6 +191,12 @@ findings = ["step-failed"]
             "alike primary done 0",
             "there standby done 0",
             "there primary done 0",
+            "pause standby done 1",
+            "pause primary failed 1",
+            "undo of pause primary failed 1",
+            "undo of pause standby done 1",
+            "never primary skipped 0",
+            "never standby skipped 0",
         ],
         "{}",
         run.told()
