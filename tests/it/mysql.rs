@@ -1,5 +1,7 @@
 //! MariaDB and MySQL as their own clients meet them: what a script sends, in which session, and what becomes of it.
 
+mod watching;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

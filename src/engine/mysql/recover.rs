@@ -3,7 +3,8 @@
 //! While a [`Recording`] is open, new sessions of the account keep what they ran in `events_statements_history_long`, and nobody else does
 //! (chapters "Pre-Filtering by Thread" and "The events_statements_history_long Table" of the manuals). That is a ring: it is read again and
 //! again, and what it lost is noticed by what should still be there. Neither the slow log nor the general log has a statement's error, and
-//! each holds everybody's statements.
+//! each holds everybody's statements. MariaDB keeps no text of a statement that a client prepared: it is taken from the list of threads while
+//! the statement runs, and of one that is over in a moment it stays unknown.
 
 mod collected;
 
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 
 use super::connect::{DriverError, opened, own_settings};
 use super::names::literal;
+use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::recover::Recovered;
 use collected::{Collected, Event, Key};
@@ -42,7 +44,7 @@ pub enum RecoverError {
 /// An open recording. [`Recording::finish`] must follow, whatever became of the program: it puts the server's settings back.
 pub struct Recording {
     connection: Conn,
-    engine: crate::engine::EngineKind,
+    engine: EngineKind,
     users: Vec<String>,
     ours: fn(&str) -> bool,
     /// Whether new sessions of everybody else kept their statements before.
@@ -177,9 +179,20 @@ impl Recording {
         let last = events.iter().map(Event::key).max_by_key(|key| key.end).unwrap_or(newest);
         self.collected.add(events, self.ours);
         self.anchors = [newest, last];
+        if self.engine == EngineKind::Mariadb {
+            let running = within("see what the program prepared", self.connection.query(EXECUTED)).await?;
+            self.collected.look_at(running);
+        }
         Ok(())
     }
 }
+
+/// Prepared statements that recorded sessions run now.
+const EXECUTED: &str = "
+SELECT e.THREAD_ID, e.EVENT_ID, t.PROCESSLIST_INFO
+FROM performance_schema.threads t JOIN performance_schema.events_statements_current e ON e.THREAD_ID = t.THREAD_ID
+WHERE t.HISTORY = 'YES' AND t.TYPE = 'FOREGROUND' AND t.PROCESSLIST_INFO IS NOT NULL
+    AND e.NESTING_EVENT_LEVEL = 0 AND e.END_EVENT_ID IS NULL AND e.EVENT_NAME LIKE 'statement/com/%xecute'";
 
 /// Waits for the second, and goes on with the first meanwhile.
 async fn both<A, B>(first: &mut (impl Future<Output = A> + Unpin), second: impl Future<Output = B>) -> (Option<A>, B) {

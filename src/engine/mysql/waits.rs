@@ -2,7 +2,8 @@
 //!
 //! Metadata locks come from `performance_schema.metadata_locks` (chapters "The metadata_locks Table" of the manuals), for which the server
 //! must have been started with its instrument; row locks from `performance_schema.data_lock_waits` (MySQL) and from
-//! `information_schema.innodb_lock_waits` (MariaDB), which is at most a tenth of a second old.
+//! `information_schema.innodb_lock_waits` (MariaDB). The latter is a copy that is made anew only when nobody has read it for a tenth of a
+//! second: whoever asks more often sees nothing new.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,12 +23,17 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// After which the server is taken for gone: its own limit is a second.
 const ANSWER: Duration = Duration::from_secs(5);
 
+/// Between two readings of InnoDB's tables in MariaDB's information schema.
+const COPY: Duration = Duration::from_millis(110);
+
 /// A session of the observer's own. Its statements end by themselves within a second.
 pub struct Waits {
     connection: Mutex<Conn>,
     closed: AtomicBool,
     engine: EngineKind,
     database: String,
+    /// What MariaDB said last of rows, and when.
+    rows: Mutex<(Option<Instant>, Vec<RowWait>)>,
     /// When each wait began that was seen by the last look. The server counts anew every second.
     begun: std::sync::Mutex<HashMap<(i32, String), Instant>>,
 }
@@ -50,6 +56,7 @@ impl Waits {
             closed: AtomicBool::new(false),
             engine: superuser.engine,
             database: superuser.database.clone(),
+            rows: Mutex::default(),
             begun: std::sync::Mutex::default(),
         })
     }
@@ -59,16 +66,30 @@ impl Waits {
     /// # Errors
     /// The driver's; a closed connection stays closed.
     pub async fn look(&self) -> Result<Vec<Waiting>, DriverError> {
-        let anybody: Vec<(bool, bool)> = self.ask(ANYBODY).await?;
-        let (metadata, rows) = anybody.first().copied().unwrap_or_default();
         let mut waiting = Vec::new();
-        if metadata {
-            waiting = self.of_metadata(self.ask(METADATA).await?);
-        }
-        if rows {
-            let sql = if self.engine == EngineKind::Mysql { ROWS_OF_MYSQL } else { ROWS_OF_MARIADB };
-            self.of_rows(self.ask(sql).await?, &mut waiting);
-        }
+        let rows = match self.engine {
+            EngineKind::Mysql => {
+                let (metadata, rows) = self.anybody(ANYBODY_ON_MYSQL).await?;
+                if metadata {
+                    waiting = self.of_metadata(self.ask(METADATA).await?);
+                }
+                if rows { self.ask(ROWS_OF_MYSQL).await? } else { Vec::new() }
+            }
+            _ => {
+                let mut last = self.rows.lock().await;
+                let is_due = last.0.is_none_or(|asked| asked.elapsed() >= COPY);
+                let (metadata, rows) = self.anybody(if is_due { ANYBODY } else { ANYBODY_BUT_ROWS }).await?;
+                if metadata {
+                    waiting = self.of_metadata(self.ask(METADATA).await?);
+                }
+                if is_due {
+                    let found = if rows { self.ask(ROWS_OF_MARIADB).await? } else { Vec::new() };
+                    *last = (Some(Instant::now()), found);
+                }
+                last.1.clone()
+            }
+        };
+        self.of_rows(rows, &mut waiting);
         self.count_on(&mut waiting);
         Ok(waiting)
     }
@@ -95,6 +116,12 @@ impl Waits {
 
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody waits for a metadata lock, and for a row.
+    async fn anybody(&self, sql: &str) -> Result<(bool, bool), DriverError> {
+        let found: Vec<(bool, bool)> = self.ask(sql).await?;
+        Ok(found.first().copied().unwrap_or_default())
     }
 
     async fn ask<T: FromRow + Send + 'static>(&self, sql: &str) -> Result<Vec<T>, DriverError> {
@@ -226,9 +253,16 @@ fn described((kind, schema, name, mode, granted, event, session, waited): Held) 
 /// A wait for a row: waiter, who is in its way (0 = a prepared transaction), schema (none where the name has it), name, kind, mode, lock.
 type RowWait = (i32, i32, Option<String>, String, String, String, String);
 
+const ANYBODY_ON_MYSQL: &str = "
+SELECT EXISTS (SELECT 1 FROM performance_schema.metadata_locks WHERE LOCK_STATUS = 'PENDING'),
+    EXISTS (SELECT 1 FROM performance_schema.data_lock_waits)";
+
 const ANYBODY: &str = "
 SELECT EXISTS (SELECT 1 FROM performance_schema.metadata_locks WHERE LOCK_STATUS = 'PENDING'),
     EXISTS (SELECT 1 FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT')";
+
+const ANYBODY_BUT_ROWS: &str = "
+SELECT EXISTS (SELECT 1 FROM performance_schema.metadata_locks WHERE LOCK_STATUS = 'PENDING'), FALSE";
 
 const METADATA: &str = "
 SELECT m.OBJECT_TYPE, m.OBJECT_SCHEMA, m.OBJECT_NAME, m.LOCK_TYPE, m.LOCK_STATUS = 'GRANTED',

@@ -23,6 +23,9 @@ pub(super) fn since(end: u64) -> String {
 
 pub(super) type Row = (u64, u64, String, Option<Vec<u8>>, u16, Option<String>, Option<Vec<u8>>, u64, u64, u64, u64);
 
+/// In a millisecond: what the servers' timers count in.
+const PICOSECONDS: f64 = 1e9;
+
 /// One event of one thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Key {
@@ -67,6 +70,25 @@ impl Event {
         self.name.strip_prefix("statement/sql/").unwrap_or_default()
     }
 
+    /// A prepared statement that is run. MariaDB keeps no text of those.
+    fn is_execution(&self) -> bool {
+        self.name.starts_with("statement/com/") && self.name.to_ascii_lowercase().contains("execute")
+    }
+
+    /// Whether it is something that the program ran, or was refused: what is only prepared is told when it is run.
+    fn is_told(&self) -> bool {
+        let is_statement = self.sql.is_some() && self.name != "statement/com/Prepare";
+        self.error != 0 || is_statement || self.is_execution()
+    }
+
+    /// What stands for a text that the server did not keep.
+    fn without_text(&self) -> String {
+        match self.is_execution() {
+            true => "EXECUTE /* a prepared statement whose text the server did not keep */".to_owned(),
+            false => format!("/* {} */", self.name.rsplit('/').next().unwrap_or_default()),
+        }
+    }
+
     /// MySQL's own client asks so, of every server, whether it knows a quote that none knows.
     fn is_the_clients(&self) -> bool {
         self.sql.as_deref() == Some("select $$") && self.error == 1064
@@ -78,6 +100,17 @@ impl Event {
 struct Session {
     ours: bool,
     in_transaction: bool,
+    /// Of its last statement among those collected.
+    last: Option<usize>,
+}
+
+/// A statement with what it takes to show it.
+struct Found {
+    statement: Statement,
+    state: Option<String>,
+    key: Key,
+    /// Where the server kept none.
+    without_text: Option<String>,
 }
 
 /// The program's statements so far.
@@ -90,8 +123,12 @@ pub(super) struct Collected {
     /// Of the last reading.
     seen: HashSet<Key>,
     sessions: HashMap<u64, Session>,
-    statements: Vec<(Statement, Option<String>)>,
+    statements: Vec<Found>,
     left_out: u64,
+    /// Of prepared statements that were seen while they ran, by thread and event.
+    texts: HashMap<(u64, u64), String>,
+    /// Seen running by the last look.
+    running: HashMap<(u64, u64), String>,
 }
 
 impl Collected {
@@ -104,7 +141,22 @@ impl Collected {
             sessions: HashMap::new(),
             statements: Vec::new(),
             left_out: 0,
+            texts: HashMap::new(),
+            running: HashMap::new(),
         }
+    }
+
+    /// Takes the texts of prepared statements that run now. One is sure where it is the same in two looks: between a thread's event and
+    /// its text the thread may have gone on to another.
+    pub fn look_at(&mut self, running: Vec<(u64, u64, String)>) {
+        let running: HashMap<(u64, u64), String> =
+            running.into_iter().map(|(thread, event, text)| ((thread, event), text)).collect();
+        for (key, text) in &running {
+            if self.running.get(key) == Some(text) {
+                self.texts.entry(*key).or_insert_with(|| text.clone());
+            }
+        }
+        self.running = running;
     }
 
     /// Adds what a reading found, in the order in which it ended, and was not in the one before.
@@ -124,23 +176,34 @@ impl Collected {
     }
 
     fn take(&mut self, event: Event, ours: fn(&str) -> bool) {
-        let Some(sql) = event.sql.clone() else { return };
+        if !event.is_told() {
+            return;
+        }
+        let sql = event.sql.clone().unwrap_or_default();
         let session = self
             .sessions
             .entry(event.thread)
-            .or_insert_with(|| Session { ours: application_of(&sql).is_some_and(ours), in_transaction: false });
+            .or_insert_with(|| Session { ours: application_of(&sql).is_some_and(ours), ..Session::default() });
         if session.ours || event.is_the_clients() {
             return;
         }
         let in_transaction = session.in_transaction;
         session.in_transaction = stays_open(event.kind(), in_transaction);
+        // Of statements sent in one text, the first has the others' behind it.
+        if let Some(last) = session.last.take()
+            && let Some(rest) = self.statements[last].statement.sql.strip_suffix(&sql)
+            && let Some(alone) = rest.trim_end().strip_suffix(';')
+            && !sql.is_empty()
+        {
+            let alone = alone.len();
+            self.statements[last].statement.sql.truncate(alone);
+        }
         let room = if event.error != 0 { MAX_STATEMENTS + 100 } else { MAX_STATEMENTS };
         if self.statements.len() >= room {
             self.left_out += 1;
             return;
         }
-        let ms = |picoseconds: u64| picoseconds as f64 / 1e9;
-        let started = event.start as f64 - self.mark as f64;
+        session.last = Some(self.statements.len());
         let error = (event.error != 0).then(|| SqlError {
             code: event.error.to_string(),
             message: event.message.clone().unwrap_or_default(),
@@ -151,8 +214,8 @@ impl Collected {
         });
         let statement = Statement {
             command: command(event.kind(), &sql),
-            started_ms: self.mark_ms + started / 1e9,
-            elapsed_ms: ms(event.end.saturating_sub(event.start)),
+            started_ms: self.mark_ms + (event.start as f64 - self.mark as f64) / PICOSECONDS,
+            elapsed_ms: event.end.saturating_sub(event.start) as f64 / PICOSECONDS,
             rows: error.is_none().then_some(if event.affected > 0 { event.affected } else { event.sent }),
             work: work(event.kind()),
             attempts: 1,
@@ -162,20 +225,31 @@ impl Collected {
             sql,
             ..Statement::default()
         };
-        self.statements.push((statement, event.state));
+        let without_text = event.sql.is_none().then(|| event.without_text());
+        self.statements.push(Found { statement, key: event.key(), state: event.state, without_text });
     }
 
     /// With values left out of statements and errors, unless they are to be shown.
     pub fn recovered(self, engine: EngineKind, show_values: bool) -> Recovered {
         let mut statements = Vec::with_capacity(self.statements.len());
-        for (index, (mut statement, state)) in self.statements.into_iter().enumerate() {
+        for (index, Found { mut statement, state, key, without_text }) in self.statements.into_iter().enumerate() {
             statement.index = index;
+            if let Some(text) = self.texts.get(&(key.thread, key.event)) {
+                statement.command = command("", text);
+                statement.sql.clone_from(text);
+            }
             if !show_values {
                 statement.sql = blot::sql(&statement.sql, engine);
                 if let Some(error) = &mut statement.error {
                     let number = error.code.parse().unwrap_or_default();
                     error.message = shown(number, state.as_deref().unwrap_or_default(), &cut(&error.message));
                 }
+            }
+            if statement.sql.is_empty()
+                && let Some(without_text) = without_text
+            {
+                statement.command = command("", &without_text);
+                statement.sql = without_text;
             }
             if let Some((end, _)) = statement.sql.char_indices().nth(MAX_SQL) {
                 statement.sql.truncate(end);
@@ -277,6 +351,44 @@ mod tests {
         collected.add(again, |_| false);
         let found = collected.recovered(EngineKind::Mysql, true).statements;
         assert_eq!(found.iter().map(|each| each.sql.as_str()).collect::<Vec<_>>(), ["SELECT 1", "SELECT 2"]);
+    }
+
+    #[test]
+    fn prepared_statements_and_several_in_one_text() {
+        let of_protocol = |number, what: &str, error| Event {
+            sql: None,
+            error,
+            name: format!("statement/com/{what}"),
+            ..event(8, number, "", "")
+        };
+        let mut collected = collected(vec![
+            event(8, 1, "insert", "INSERT INTO t VALUES (1) ;\n DELETE FROM t"),
+            event(8, 2, "delete", "DELETE FROM t"),
+            of_protocol(3, "Prepare", 0),
+            of_protocol(4, "Execute", 0),
+            of_protocol(5, "Execute", 1062),
+            of_protocol(6, "Init DB", 1044),
+            of_protocol(7, "Ping", 0),
+            Event { name: "statement/com/Prepare".into(), ..event(8, 8, "", "SELECT ?") },
+            Event { name: "statement/com/Execute".into(), ..event(8, 9, "", "SELECT ?") },
+        ]);
+        let running = |text: &str| vec![(8, 4, text.to_owned()), (8, 5, "another".to_owned())];
+        collected.look_at(running("UPDATE t SET a = 'Ann'"));
+        collected.look_at(vec![(8, 4, "UPDATE t SET a = 'Ann'".to_owned()), (8, 5, "and another".to_owned())]);
+        let found = collected.recovered(EngineKind::Mariadb, false).statements;
+        let told: Vec<_> = found.iter().map(|each| (each.command.as_str(), each.sql.as_str())).collect();
+        let unknown = ("EXECUTE", "EXECUTE /* a prepared statement whose text the server did not keep */");
+        assert_eq!(
+            told,
+            [
+                ("INSERT", "INSERT INTO t VALUES (…) "),
+                ("DELETE", "DELETE FROM t"),
+                ("UPDATE", "UPDATE t SET a = '…'"),
+                unknown,
+                ("/*", "/* Init DB */"),
+                ("SELECT", "SELECT ?"),
+            ]
+        );
     }
 
     #[test]
