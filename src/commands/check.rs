@@ -6,7 +6,6 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{Error, with_causes};
-use crate::engine::postgres::installation;
 use crate::engine::script::ScriptProblem;
 use crate::engine::server;
 use crate::lab::{self, LabKind};
@@ -198,15 +197,15 @@ async fn extensions(
     let mut names: Vec<&str> = wanted.iter().map(|extension| extension.name.as_str()).collect();
     names.dedup();
     let left = |why: &str| Ok(Some(format!("extensions ({}), {why}", names.join(", "))));
-    let Some(programs) = lab::programs(kind, &server::software(scenario.topology.engine, scenario.version())).await
-    else {
+    let engine = scenario.topology.engine;
+    let Some(programs) = lab::programs(kind, &server::software(engine, scenario.version())).await else {
         return left("which lie in the container's image");
     };
-    match installation::lacking(&programs, &wanted).await {
+    match server::lacking_extensions(engine, &programs, &wanted).await {
         Ok(lacking) if lacking.is_empty() => Ok(None),
         Ok(lacking) => Err(SnapshotError::missing_extensions(lacking, scenario.version())),
         Err(error) => {
-            tracing::info!(%error, "pg_config does not say where extensions lie");
+            tracing::info!(%error, "the installation does not say where extensions lie");
             left("for want of pg_config beside the server")
         }
     }

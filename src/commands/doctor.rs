@@ -5,18 +5,12 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::with_causes;
-use crate::engine::postgres::client_programs;
+use crate::engine::client_programs::{self, ClientProgram};
 use crate::engine::server;
 use crate::engine::software::Software;
 use crate::lab::survey::{Engine, Found, Ground};
 use crate::lab::{self, LabError};
 use crate::scenario::EngineKind;
-
-/// The client programs that read snapshots, and what for.
-const PROGRAMS: [(&str, &str); 2] =
-    [("pg_dump", "to take a snapshot of a live server"), ("pg_restore", "to read an archive before a server runs")];
-
-const NO_PROGRAM: &str = "install PostgreSQL's client programs, on Debian the package postgresql-client";
 
 /// What was found on this machine.
 #[derive(Debug, Serialize)]
@@ -152,7 +146,7 @@ pub async fn run() -> Diagnosis {
             in_memory,
         }),
         docker,
-        programs: PROGRAMS.into_iter().map(|(name, purpose)| of_program(name, purpose)).collect(),
+        programs: client_programs::all().into_iter().map(of_program).collect(),
     }
 }
 
@@ -184,13 +178,12 @@ fn of_server(software: &Software, found: Found, docker: &Part<DockerEngine>) -> 
     }
 }
 
-fn of_program(name: &'static str, purpose: &'static str) -> Program {
-    let found = match client_programs::newest(name) {
+fn of_program(ClientProgram { name, purpose, hint, path }: ClientProgram) -> Program {
+    let found = match path {
         Some(path) => Part::Here(ProgramFile { path }),
-        None => Part::Missing(Missing {
-            why: format!("no {name} on this machine, {purpose}"),
-            hint: Some(NO_PROGRAM.to_owned()),
-        }),
+        None => {
+            Part::Missing(Missing { why: format!("no {name} on this machine, {purpose}"), hint: Some(hint.to_owned()) })
+        }
     };
     Program { name, purpose, found }
 }

@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod child;
 pub mod client_environment;
 pub mod client_login;
+pub mod client_programs;
 pub mod content;
 pub mod endpoint;
 pub mod host;

@@ -3,6 +3,8 @@
 pub(super) mod coming_up;
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use async_trait::async_trait;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::host::{Host, HostError, StopMode};
 use crate::engine::mysql::server as mysql;
+use crate::engine::postgres::installation;
 use crate::engine::postgres::server as postgres;
 use crate::engine::software::Software;
 use crate::scenario::{EngineKind, Extension};
@@ -284,6 +287,23 @@ pub async fn require_extensions(superuser: &Endpoint, wanted: &[Extension], vers
         EngineKind::Postgres => postgres::require_extensions(superuser, wanted, version).await,
         // A scenario cannot ask for them.
         EngineKind::Mysql | EngineKind::Mariadb => Ok(()),
+    }
+}
+
+/// Of these extensions, those that an installation with its programs in this folder does not have, or not in that version. Starts no
+/// server.
+///
+/// # Errors
+/// The installation does not say where they lie.
+pub async fn lacking_extensions(
+    engine: EngineKind,
+    programs: &Path,
+    wanted: &[Extension],
+) -> io::Result<Vec<Extension>> {
+    match engine {
+        EngineKind::Postgres => installation::lacking(programs, wanted).await,
+        // A scenario cannot ask for them.
+        EngineKind::Mysql | EngineKind::Mariadb => Ok(Vec::new()),
     }
 }
 

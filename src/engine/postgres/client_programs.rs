@@ -10,6 +10,10 @@ use super::dump::major;
 use crate::engine::child;
 use crate::engine::endpoint::Endpoint;
 
+/// Those that read snapshots, and what for.
+pub const USED: [(&str, &str); 2] =
+    [("pg_dump", "to take a snapshot of a live server"), ("pg_restore", "to read an archive before a server runs")];
+
 /// Where installers put one folder a major version: its parent, and where the programs are below it.
 const VERSIONED: [(&str, &str); 5] = [
     ("/usr/lib/postgresql", "bin"),
