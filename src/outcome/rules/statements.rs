@@ -9,7 +9,6 @@ use crate::outcome::facts::{Facts, StepRun};
 use crate::outcome::growth::production_rows;
 use crate::outcome::words::{bare, duration, list, number, one_line};
 use crate::scenario::EngineKind;
-use crate::scenario::EngineKind;
 
 pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     facts.plan().flat_map(|run| rewrites(facts, run).into_iter().chain(locks(facts, run))).collect()
