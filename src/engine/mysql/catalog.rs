@@ -62,11 +62,11 @@ async fn database(reading: &Reading) -> Result<Schema, ReadError> {
     })
 }
 
-/// Before 10.6, MariaDB called utf8mb3 by its other name.
+/// A collation or a character set. Before 10.6, MariaDB called utf8mb3 by its other name.
 fn collation(name: Option<String>) -> Option<String> {
-    name.map(|name| match name.strip_prefix("utf8_") {
-        Some(rest) => format!("utf8mb3_{rest}"),
-        None => name,
+    name.map(|name| match name.strip_prefix("utf8") {
+        Some(rest) if rest.is_empty() || rest.starts_with('_') => format!("utf8mb3{rest}"),
+        _ => name,
     })
 }
 

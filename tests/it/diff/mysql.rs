@@ -17,7 +17,8 @@ use rehearsal::lab::LabKind;
 use rehearsal::settings::DiffSettings;
 use tokio_util::sync::CancellationToken;
 
-use super::mysql_changes::CHANGES;
+use super::changes::Case;
+use super::mysql_changes::{CHANGES, CHANGES_ON_MYSQL};
 use super::{all, differences, lines};
 use crate::mysql::{Server, server};
 
@@ -44,22 +45,32 @@ async fn loaded(server: &Server, sql: &str) -> Endpoint {
     at
 }
 
-/// Each change alone, against a database without it.
-#[tokio::test(flavor = "multi_thread")]
-async fn every_kind_of_change_is_told_once_and_exactly() {
-    let Some(server) = mariadb().await else { return };
+/// Makes each change alone in a copy of the database; tells those of which a comparison says something else than it should.
+async fn told_wrongly(server: &Server, cases: &[Case]) -> String {
     execute(&server.at, "SET GLOBAL innodb_flush_log_at_trx_commit = 0; SET GLOBAL sync_binlog = 0").await;
     execute(&server.at, "CREATE USER app@'%'; CREATE USER reader@'%'").await;
-    let before = loaded(&server, EVERYTHING).await;
-    let cases = CHANGES.iter().map(async |(change, expected)| {
-        let after = loaded(&server, EVERYTHING).await;
+    let before = loaded(server, EVERYTHING).await;
+    let cases = cases.iter().map(async |(change, expected)| {
+        let after = loaded(server, EVERYTHING).await;
         execute(&after, change).await;
         let found = lines(&differences(&before, &after, &all()).await);
         (found != *expected).then(|| format!("{change}\n  expected {expected:#?}\n  found {found:#?}"))
     });
     let wrong: Vec<String> = stream::iter(cases).buffer_unordered(3).filter_map(future::ready).collect().await;
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    server.end().await;
+    wrong.join("\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_change_is_told_once_and_exactly() {
+    for (engine, version, kind, changes) in [
+        (EngineKind::Mariadb, "10.11", LabKind::Native, CHANGES),
+        (EngineKind::Mysql, "9.7", LabKind::Docker, CHANGES_ON_MYSQL),
+    ] {
+        let Some(server) = server(engine, version, kind).await else { continue };
+        let wrong = told_wrongly(&server, changes).await;
+        assert!(wrong.is_empty(), "{wrong}");
+        server.end().await;
+    }
 }
 
 /// On every version: what is equal is told to be, and one change of data and one of the schema are found.

@@ -1,4 +1,4 @@
-//! One change of each kind on MariaDB, and what a comparison must say of it.
+//! One change of each kind on MariaDB, and what only MySQL has; and what a comparison must say of each.
 
 use super::changes::Case;
 
@@ -257,3 +257,29 @@ pub const CHANGES: &[Case] = &[
         &["~ `odd name`: 2 rows, 1 changed (a`b in 1); matched by primary key"],
     ),
 ];
+
+/// What MySQL has or says in another way, all at once: a copy takes MySQL its time.
+pub const CHANGES_ON_MYSQL: &[Case] = &[(
+    "SET foreign_key_checks = 0; ALTER TABLE orders MODIFY id int NOT NULL COMMENT 'number';
+     ALTER TABLE orders ALTER COLUMN mood DROP DEFAULT;
+     ALTER TABLE orders ADD COLUMN ex int NOT NULL DEFAULT (1 + 2) INVISIBLE FIRST;
+     ALTER TABLE orders MODIFY place point SRID 0;
+     CREATE INDEX fx ON orders ((total * 2), note(10) DESC);
+     ALTER TABLE orders ALTER INDEX by_total INVISIBLE;
+     ALTER TABLE orders ALTER CHECK total_sane NOT ENFORCED;
+     GRANT EXECUTE ON PROCEDURE tidy TO app@'%'; GRANT UPDATE (note) ON orders TO app@'%'; GRANT SELECT ON * TO app@'%';
+     UPDATE orders SET at = at, doc = '{\"a\": 2}', place = POINT(1, 3), raw = x'00fe' WHERE id = 1",
+    &[
+        "+ privilege UPDATE (note) ON orders TO app@%",
+        "+ column orders.ex: int DEFAULT (1 + 2) NOT NULL FIRST",
+        "~ column orders.id: identity auto_increment -> none",
+        "~ column orders.mood: default 'ok' -> none",
+        "~ column orders.place: options none -> srid 0",
+        "~ constraint total_sane on orders: validity valid -> not valid",
+        "~ index by_total on orders: options none -> invisible",
+        "+ index fx on orders: INDEX (((`total` * 2)), note(10) DESC) USING BTREE",
+        "+ privilege EXECUTE ON PROCEDURE tidy TO app@%",
+        "+ privilege SELECT ON DATABASE TO app@%",
+        "~ orders: 3 rows, 1 changed (doc in 1, place in 1, raw in 1); matched by primary key",
+    ],
+)];

@@ -11,11 +11,12 @@ use crate::engine::reading::ReadError;
 /// What is stored with every program: who runs it, and under which settings.
 const STORED_WITH: &str = "DEFINER, SQL_MODE, CHARACTER_SET_CLIENT, COLLATION_CONNECTION, DATABASE_COLLATION";
 
-/// Those from that column on, with what comes before them.
-fn stored_with(row: &mut Fields, at: usize, before: [(&'static str, Option<String>); 2]) -> Option<String> {
+/// Those from that column on, and one more.
+fn stored_with(row: &mut Fields, at: usize, more: (&'static str, Option<String>)) -> Option<String> {
     let names = ["definer", "sql_mode", "character set", "collation", "database collation"];
-    let stored: Vec<_> = names.into_iter().zip(at..).map(|(name, at)| (name, row.given(at))).collect();
-    circumstances(stored.into_iter().chain(before))
+    let stored: Vec<_> =
+        names.into_iter().zip(at..).map(|(name, at)| (name, super::collation(row.given(at)))).collect();
+    circumstances(stored.into_iter().chain([more]))
 }
 
 pub(super) async fn triggers(reading: &Reading, relations: &mut BTreeMap<String, Relation>) -> Result<(), ReadError> {
@@ -33,7 +34,7 @@ pub(super) async fn triggers(reading: &Reading, relations: &mut BTreeMap<String,
         let trigger = Trigger {
             definition,
             enabled: "enabled".to_owned(),
-            options: stored_with(&mut row, 6, [("order", order), ("", None)]),
+            options: stored_with(&mut row, 6, ("order", order)),
             comment: None,
             inherited: false,
         };
@@ -66,7 +67,7 @@ pub(super) async fn routines(reading: &Reading, catalog: &mut Catalog) -> Result
         let routine = Function {
             kind: kind.to_ascii_lowercase(),
             definition: format!("({}){returns}{deterministic} {access} {body}", parameters.join(", ")),
-            options: stored_with(&mut row, 8, [("sql security", security), ("", None)]),
+            options: stored_with(&mut row, 8, ("sql security", security)),
             owner: String::new(),
             comment,
             privileges: Vec::new(),
@@ -115,7 +116,7 @@ pub(super) async fn events(reading: &Reading) -> Result<BTreeMap<String, Trigger
         let event = Trigger {
             definition,
             enabled: row.text(8).to_ascii_lowercase(),
-            options: stored_with(&mut row, 11, [("time zone", zone), ("", None)]),
+            options: stored_with(&mut row, 11, ("time zone", zone)),
             comment: row.given(9),
             inherited: false,
         };
