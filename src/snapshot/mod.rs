@@ -350,9 +350,9 @@ async fn restore_mysql(request: &RestoreRequest<'_>, progress: &mut Progress<'_>
     let target = mysql::restore::Target { host: request.host, endpoint: request.endpoint, deadline: request.deadline };
     let fed = Fed { name: &snapshot.name, path, compression: *compression };
     let restored = fed.to(async |script| target.client(script).await, progress).await?;
-    restored.map_err(|source| SnapshotError::RestoreMysql { name: snapshot.name.clone(), source })?;
+    let mut notes = restored.map_err(|source| SnapshotError::RestoreMysql { name: snapshot.name.clone(), source })?;
     progress("gathering statistics", None, None);
-    let notes = mysql::restore::settle(request.endpoint).await?;
+    notes.extend(mysql::restore::settle(request.endpoint).await?);
     let tables = mysql::restore::table_sizes(request.endpoint).await?;
     let found = target.other_databases().await?;
     if tables.is_empty() && !found.is_empty() {
@@ -433,11 +433,11 @@ struct Fed<'a> {
 
 impl Fed<'_> {
     /// What the client made of it. That the client failed says more than that the file could not be read to its end.
-    async fn to<E>(
+    async fn to<T, E>(
         &self,
-        client: impl AsyncFnOnce(&mut DuplexStream) -> Result<(), E>,
+        client: impl AsyncFnOnce(&mut DuplexStream) -> Result<T, E>,
         progress: &mut Progress<'_>,
-    ) -> Result<Result<(), E>, SnapshotError> {
+    ) -> Result<Result<T, E>, SnapshotError> {
         let path = self.path;
         let unreadable = |source| SnapshotError::Unreadable { path: path.to_owned(), source };
         let total = std::fs::metadata(path).map_err(unreadable)?.len();
@@ -462,8 +462,8 @@ impl Fed<'_> {
         let fed = feeding.await.expect("feeding does not panic");
         match (restored, fed) {
             (Err(error), _) => Ok(Err(error)),
-            (Ok(()), Ok(())) => Ok(Ok(())),
-            (Ok(()), Err(source)) => Err(SnapshotError::Damaged { path: path.to_owned(), source }),
+            (Ok(made), Ok(())) => Ok(Ok(made)),
+            (Ok(_), Err(source)) => Err(SnapshotError::Damaged { path: path.to_owned(), source }),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A dump into a server's database: the engine's own client reads it on the host, statistics are gathered last.
 
+mod translated;
+
 use std::time::Duration;
 
 use mysql_async::Conn;
@@ -12,10 +14,12 @@ use super::names::quote;
 use super::server_log::is_disk_full;
 use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;
-use crate::engine::host::{Exec, Host, HostError};
+use crate::engine::host::{Exec, ExecOutput, Host, HostError};
 use crate::event::{TableSize, with_causes};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
+/// Of a dump, held between who reads it and who takes it in.
+const PIPE: usize = 1 << 18;
 /// With less than this no table grows.
 const FULL_BYTES: u64 = 16 << 20;
 
@@ -49,11 +53,11 @@ pub struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// Feeds a dump to the engine's client, stopping at its first error.
+    /// Feeds a dump to the engine's client, stopping at its first error. What was left out of it is returned as notes.
     ///
     /// # Errors
     /// [`RestoreError::Refused`] with the dump's line, [`RestoreError::DiskFull`], or what the host could not do.
-    pub async fn client(&self, script: &mut (dyn AsyncRead + Send + Unpin)) -> Result<(), RestoreError> {
+    pub async fn client(&self, script: &mut (dyn AsyncRead + Send + Unpin)) -> Result<Vec<String>, RestoreError> {
         let program = if self.endpoint.engine == EngineKind::Mysql { "mysql" } else { "mariadb" };
         let path = self.host.program(program).await?;
         let listen = self.host.listen();
@@ -73,11 +77,15 @@ impl Target<'_> {
             &format!("--init-command=SET SESSION {}", own_settings(self.endpoint.engine)),
             &format!("--database={}", self.endpoint.database),
         ]);
-        let output = self.host.exec_reading(&exec, script, self.deadline).await;
+        let (output, left_out) = match self.endpoint.engine {
+            EngineKind::Mysql => self.translating(&exec, script).await,
+            _ => (self.host.exec_reading(&exec, script, self.deadline).await, false),
+        };
         self.host.write(&options, b"").await?;
         let output = output?;
         if output.status == 0 {
-            return Ok(());
+            let note = format!("the dump's sql_mode {} was left out: MySQL no longer knows it", translated::MODE);
+            return Ok(left_out.then_some(note).into_iter().collect());
         }
         if self.host.server_exit().await.is_some() {
             return Err(RestoreError::ServerLost);
@@ -90,6 +98,34 @@ impl Target<'_> {
                 Err(RestoreError::DiskFull)
             }
             error => Err(error),
+        }
+    }
+
+    /// Feeds the client what MySQL understands of the dump.
+    async fn translating(
+        &self,
+        exec: &Exec,
+        script: &mut (dyn AsyncRead + Send + Unpin),
+    ) -> (Result<ExecOutput, HostError>, bool) {
+        let (mut to, mut from) = tokio::io::duplex(PIPE);
+        let reading = async {
+            let output = self.host.exec_reading(exec, &mut from, self.deadline).await;
+            // A client that has ended reads nothing more, and whoever writes to it need not wait.
+            drop(from);
+            output
+        };
+        let writing = async {
+            let copied = translated::copy(script, &mut to).await;
+            drop(to);
+            copied
+        };
+        let (output, copied) = tokio::join!(reading, writing);
+        match (output, copied) {
+            (Ok(output), Err(error)) if output.status == 0 => {
+                let what = "the dump could not be read to its end".to_owned();
+                (Err(HostError::Failed { what, source: Some(error.into()) }), false)
+            }
+            (output, copied) => (output, copied.unwrap_or(false)),
         }
     }
 
