@@ -83,6 +83,23 @@ async fn the_environment_is_an_allow_list_and_what_the_step_names() {
     assert_eq!(error.to_string(), "REHEARSAL_TEST_NOT_SET, the value of TOKEN, is not set");
 }
 
+/// MySQL's and MariaDB's clients follow a file in the home folder before the environment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_is_not_sent_to_another_server() {
+    let (folder, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let node = Endpoint { engine: EngineKind::Mariadb, ..nowhere() };
+    let mut command =
+        shell("cat \"$MYSQL_HOME/my.cnf\"; echo $MYSQL_HOST $MYSQL_TCP_PORT $DATABASE_URL", folder.path());
+    command.env.insert("HOME".into(), home.path().to_string_lossy().into_owned());
+    let found = ran(&command, &node, &CancellationToken::new()).await.output;
+    let file = "[client]\nhost = \"127.0.0.1\"\nport = 1\nprotocol = tcp\nuser = \"app\"\npassword = \"…\"\n[mysql]\ndatabase = \"shop\"\n";
+    assert_eq!(found, format!("{file}127.0.0.1 1 mysql://app:…@127.0.0.1:1/shop\n"));
+    std::fs::remove_file(folder.path().join("output.log")).unwrap();
+    std::fs::write(home.path().join(".my.cnf"), "[client]\nhost = production\n").unwrap();
+    let error = ran(&command, &node, &CancellationToken::new()).await.result.unwrap_err();
+    assert!(matches!(error, CommandError::SentElsewhere(_)) && error.is_the_machines(), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_text_in_the_environment_is_left_out() {
     use std::os::unix::ffi::OsStrExt;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::docker;
-use crate::support::{LABS, Room, SCENARIO, has};
+use crate::support::{LABS, Room, SCENARIO, has, in_ci};
 
 #[test]
 fn passwords_are_nowhere() {
@@ -180,6 +180,43 @@ fn what_the_server_remarks_to_probes_is_nowhere() {
     assert_eq!(inserts.map(|probe| probe["dropped"].is_null()), Some(true), "nobody inserted: {report}");
     for (path, text) in room.texts() {
         assert!(!text.contains("remarked on ("), "a remark is in {}", path.display());
+    }
+    room.assert_clean();
+}
+
+/// Neither is what a program on MariaDB wrote into its statements, or the server into its errors; and passwords are nowhere.
+#[test]
+fn what_a_program_says_to_mariadb_is_nowhere() {
+    if !has("native") || (!in_ci() && !std::path::Path::new("/usr/sbin/mariadbd").exists()) {
+        return;
+    }
+    const VALUES: [&str; 2] = ["correct-horse-battery", "4711471147"];
+    let room = Room::new();
+    room.write("shop.sql", "CREATE TABLE goods (id bigint PRIMARY KEY, note varchar(40));\n");
+    let sql = "INSERT INTO goods VALUES (4711471147, 'correct-horse-battery');
+        UPDATE goods SET note = CONCAT(note, '-correct-horse-battery') WHERE id = 4711471147;
+        INSERT INTO goods VALUES (4711471147, 'correct-horse-battery');";
+    room.write("goods.sql", sql);
+    let scenario = "name = \"ugly\"\n[topology]\nengine = \"mariadb\"\nversion = \"10.11\"\n[snapshot]\nfrom = \"shop.sql\"\n\
+        [[step]]\nname = \"goods\"\ncommand = { run = \"printenv MYSQL_PWD >../secret; mysql <goods.sql\", env = { HOME = \"/nowhere\" } }\n";
+    room.write("scenario.toml", scenario);
+    room.write("../secret", "");
+    fs::set_permissions(room.path("secret"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("a mode");
+    let ended = room.run(&["run", "scenario.toml", "--out", "out", "--lab", "native", "-vvv"]);
+    ended.exits(1).tells(&["ERROR 1062 (23000) at line 3: Duplicate entry '…' for key 'PRIMARY'"]);
+    let secret = fs::read_to_string(room.path("secret")).expect("the program wrote it");
+    let secret = secret.trim();
+    assert!(secret.len() >= 16, "no password was told to the program");
+    let statements = ended.report()["steps"][0]["statements"].clone();
+    assert_eq!(statements.as_array().map(Vec::len), Some(3), "{statements}");
+    assert_eq!(statements[2]["error"]["code"], "1062", "{statements}");
+    for (path, text) in room.texts() {
+        assert!(!text.contains(secret), "a password is in {}", path.display());
+        // A program's own output is kept as it was written.
+        let is_output = path.ends_with("step-1.log");
+        for value in VALUES.into_iter().filter(|_| !is_output) {
+            assert!(!text.contains(value), "{value} is in {}", path.display());
+        }
     }
     room.assert_clean();
 }

@@ -182,6 +182,9 @@ fn shell(line: String, dir: &Path) -> Command {
 /// A program of three statements, one of which fails; sessions of the same account run beside it, and are not in it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_program_ran() {
+    if !ci() && !std::process::Command::new("mysql").arg("--version").output().is_ok_and(|run| run.status.success()) {
+        return;
+    }
     for server in servers().await {
         server.ask("CREATE TABLE t (id int PRIMARY KEY, v varchar(20)); CREATE TABLE u (a int)").await;
         let app = server.app().await;
@@ -240,6 +243,7 @@ async fn what_a_program_ran() {
         assert_eq!(server.ask(kept).await, before);
 
         others_ways(&server, &app).await;
+        what_is_lost_is_noticed(&server, &app).await;
         server.end().await;
     }
 }
@@ -302,6 +306,24 @@ async fn others_ways(server: &Server, app: &Endpoint) {
     assert_eq!(last.error.as_ref().map(|error| error.code.as_str()), Some("1064"));
     // Up to the limit, then errors alone; DO SLEEP is among those left out.
     assert_eq!((sql.len(), recovered.left_out), (recover::MAX_STATEMENTS + 1, 9 + 3000 + 1 - 2000));
+}
+
+/// More statements than the server keeps, and nobody who reads them meanwhile.
+async fn what_is_lost_is_noticed(server: &Server, app: &Endpoint) {
+    let kept = server.ask("SELECT @@GLOBAL.performance_schema_events_statements_history_long_size").await;
+    let kept: usize = kept[0].parse().expect("a number");
+    let recording =
+        recover::begin(&server.at, std::slice::from_ref(&app.user), ours, &|| 0.0).await.expect("it records");
+    let mut session = connect::opened(app, "DO 0", MINUTE).await.expect("it logs in");
+    for _ in 0..kept {
+        session.query_drop("DO 1").await.expect("it does nothing");
+    }
+    let lost = recording.finish(false, MINUTE).await.expect_err("not all of it is known");
+    assert!(lost.to_string().contains("were lost"), "{lost}");
+    // The next one begins anew.
+    let recording =
+        recover::begin(&server.at, std::slice::from_ref(&app.user), ours, &|| 0.0).await.expect("it records");
+    assert_eq!(recording.finish(false, MINUTE).await.expect("nothing ran").statements, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
