@@ -192,7 +192,7 @@ fn what_a_program_says_to_mariadb_is_nowhere() {
     }
     const VALUES: [&str; 2] = ["correct-horse-battery", "4711471147"];
     let room = Room::new();
-    room.write("shop.sql", "CREATE TABLE goods (id bigint PRIMARY KEY, note varchar(40));\n");
+    room.write("shop.sql", "CREATE TABLE goods (id bigint PRIMARY KEY, note varchar(80));\n");
     let sql = "INSERT INTO goods VALUES (4711471147, 'correct-horse-battery');
         UPDATE goods SET note = CONCAT(note, '-correct-horse-battery') WHERE id = 4711471147;
         INSERT INTO goods VALUES (4711471147, 'correct-horse-battery');";
