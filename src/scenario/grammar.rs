@@ -198,7 +198,7 @@ table! {
         optional replicated: bool,
         /// The role it runs as; a superuser unless given.
         optional r#as: Text,
-        /// The longest it may take.
+        /// The longest it may take, on each of its nodes.
         optional budget: Positive,
         /// Then it is cancelled, and failed.
         optional timeout: Positive,
