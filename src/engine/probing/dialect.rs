@@ -63,6 +63,11 @@ pub(super) fn has_returning(engine: EngineKind) -> bool {
     engine != EngineKind::Mysql
 }
 
+/// Whether an UPDATE that changes nothing is left undone: nothing of the row is checked then.
+pub(super) fn skips_unchanged(engine: EngineKind) -> bool {
+    engine != EngineKind::Postgres
+}
+
 /// Somebody's own statements as they stand between others, without what ends the last.
 pub(super) fn statements(engine: EngineKind, sql: &str) -> String {
     match engine {

@@ -134,7 +134,11 @@ pub(super) fn updates(table: &Table, rows: &Rows, insert: Option<&Insert>) -> Ve
         positions(table, |column| column.may_update && !column.generated && column.identity != Identity::Always);
     columns.sort_by_key(|&each| update_rank(table, each));
     columns.truncate(4);
-    columns.into_iter().map(|column| Operate::Update { column, target: target.clone() }).collect()
+    let plain = |&column: &usize| update_rank(table, column) < UNIQUE_RANK && table.columns[column].sequence.is_none();
+    // Where the server takes no write for one that changes nothing, a value that is another row's comes first.
+    let changed = columns.iter().copied().filter(|column| dialect::skips_unchanged(table.engine) && plain(column));
+    let ways = changed.map(|column| (column, true)).chain(columns.iter().map(|&column| (column, false)));
+    ways.map(|(column, changes)| Operate::Update { column, changes, target: target.clone() }).collect()
 }
 
 /// Deletes to try, in order. A row that others refer to is kept by them, and one that nothing else works on at that moment is better
@@ -182,6 +186,9 @@ fn made_for(table: &Table, insert: &Insert) -> Option<Insert> {
     Some(insert)
 }
 
+/// From which on a column's value decides where its row belongs.
+const UNIQUE_RANK: u32 = 3;
+
 /// Plain columns first, then foreign keys, then what is unique or decides on the partition.
 fn update_rank(table: &Table, column: usize) -> u32 {
     let unique = table.unique.iter().any(|unique| unique.columns.contains(&column));
@@ -190,7 +197,7 @@ fn update_rank(table: &Table, column: usize) -> u32 {
     let of = &table.columns[column];
     match () {
         () if key || of.in_partition_key => 4,
-        () if unique => 3,
+        () if unique => UNIQUE_RANK,
         () if refers => 2,
         () if of.sequence.is_some() || of.kind == ValueKind::Other => 1,
         () => 0,

@@ -67,6 +67,8 @@ pub(super) enum Operate {
     Insert(Insert),
     Update {
         column: usize,
+        /// To what it has in another row; else to what it has.
+        changes: bool,
         target: Target,
     },
     Delete(Target),

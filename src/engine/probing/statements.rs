@@ -36,9 +36,10 @@ impl Script {
                 let values = self.insert(&mut sql, insert, row);
                 self.ask_for_key(&mut sql, insert, &values);
             }
-            Operate::Update { column, target: Target::Existing(rows) } => {
+            Operate::Update { column, changes, target: Target::Existing(rows) } => {
                 sql.push(begin).push("; ");
-                self.update(&mut sql, *column, rows[row][*column].as_deref(), self.key_of(&rows[row]));
+                let value = value_for(rows, row, *column, *changes);
+                self.update(&mut sql, *column, value, self.key_of(&rows[row]));
             }
             Operate::Delete(Target::Existing(rows)) => {
                 sql.push(begin).push("; ");
@@ -60,8 +61,9 @@ impl Script {
         let columns = self.key().iter().map(|&each| &self.table().columns[each]);
         let key = columns.zip(key.iter().map(Option::as_deref));
         match &self.operate {
-            Operate::Update { column, target } => {
-                self.update(&mut sql, *column, target.rows()[row][*column].as_deref(), key);
+            Operate::Update { column, changes, target } => {
+                let value = value_for(target.rows(), row, *column, *changes);
+                self.update(&mut sql, *column, value, key);
             }
             _ => {
                 self.delete(&mut sql, key);
@@ -143,6 +145,14 @@ impl Script {
     fn key_of<'a>(&'a self, values: &'a Values) -> impl Iterator<Item = (&'a Column, Option<&'a str>)> {
         self.key().iter().map(|&each| (&self.table().columns[each], values[each].as_deref()))
     }
+}
+
+/// What a column is set to.
+fn value_for(rows: &[Values], row: usize, column: usize, changes: bool) -> Option<&str> {
+    let own = &rows[row][column];
+    let others = rows[row..].iter().chain(&rows[..row]).map(|other| &other[column]);
+    let another = others.filter(|_| changes).find(|other| *other != own);
+    another.unwrap_or(own).as_deref()
 }
 
 fn quoted<'a>(table: &'a Table, columns: &'a [usize]) -> impl Iterator<Item = &'a str> {

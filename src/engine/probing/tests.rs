@@ -163,6 +163,63 @@ fn a_row_that_others_refer_to_is_made_to_be_deleted() {
     check(false, &[existing, made]);
 }
 
+/// MySQL has no RETURNING, MariaDB has.
+#[test]
+fn the_key_of_a_row_that_was_made_is_known() {
+    let check = |engine, key: Column, expected: &str| {
+        let made = Table { engine, referenced: true, ..table(vec![key, text("a")], &[0], &[&[0]]) };
+        let rows = rows(&[&["1", "a"], &["2", "b"], &["3", "c"]]);
+        let inserts = recipes::inserts(&made, &rows);
+        let Operate::Insert(insert) = &inserts[0] else { panic!("{inserts:?}") };
+        let deletes = recipes::deletes(&made, &rows, Some(insert));
+        assert_eq!(shown(made, deletes).lines().next(), Some(expected));
+    };
+    let numbered = || Column { identity: Identity::ByDefault, form: Form::Number, ..serial() };
+    check(
+        EngineKind::Mariadb,
+        numbered(),
+        "START TRANSACTION; INSERT INTO public.t (a) VALUES ($1) RETURNING id; DELETE FROM public.t WHERE id = $2; ROLLBACK",
+    );
+    check(
+        EngineKind::Mysql,
+        numbered(),
+        "START TRANSACTION; INSERT INTO public.t (a) VALUES ($1); SELECT LAST_INSERT_ID(); \
+        DELETE FROM public.t WHERE id = $2; ROLLBACK",
+    );
+    let by_default = Column { default: true, form: Form::Hex, ..column("id", ValueKind::Uuid) };
+    check(
+        EngineKind::Mysql,
+        by_default,
+        "START TRANSACTION; INSERT INTO public.t (a, id) VALUES ($1, $2); SELECT $3; \
+        DELETE FROM public.t WHERE id = $4; ROLLBACK",
+    );
+}
+
+#[test]
+fn an_update_changes_something_where_it_is_no_write_else() {
+    let check = |engine, expected: &[bool]| {
+        let table = Table { engine, ..table(vec![serial(), text("a"), text("b")], &[0], &[&[0], &[2]]) };
+        let updates = recipes::updates(&table, &rows(&[&["1", "a", "x"], &["2", "b", "y"], &["3", "c", "z"]]), None);
+        let changes = updates.iter().map(|update| matches!(update, Operate::Update { changes: true, .. }));
+        assert_eq!(changes.collect::<Vec<_>>(), expected, "{engine:?}");
+    };
+    check(EngineKind::Postgres, &[false, false, false]);
+    check(EngineKind::Mysql, &[true, false, false, false]);
+}
+
+#[test]
+fn a_key_that_the_server_numbers_is_never_named_with_a_new_value() {
+    // An explicit number would be where the server goes on counting, whatever is rolled back.
+    let numbered = Column { identity: Identity::ByDefault, ..serial() };
+    let table = Table { engine: EngineKind::Mysql, ..table(vec![numbered, text("a")], &[0], &[&[0], &[1]]) };
+    let inserts = recipes::inserts(&table, &rows(&[&["1", "a"], &["2", "b"]]));
+    assert!(inserts.len() > 1);
+    for insert in inserts {
+        let Operate::Insert(insert) = insert else { panic!("{insert:?}") };
+        assert!(insert.replaces || !insert.columns.contains(&0), "{insert:?}");
+    }
+}
+
 #[test]
 fn fresh_values_keep_to_their_type() {
     let mut rng = SmallRng::seed_from_u64(7);
