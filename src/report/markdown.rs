@@ -99,7 +99,7 @@ fn findings(page: &mut String, outcome: &Outcome) -> std::fmt::Result {
 fn steps(page: &mut String, outcome: &Outcome) -> std::fmt::Result {
     let felt: Vec<&Step> = outcome.steps.iter().filter(|step| step.role != StepRole::Setup).collect();
     writeln!(page, "<details><summary>{}</summary>\n", count(felt.len() as u64, "step"))?;
-    writeln!(page, "| step | result | took | budget | work | strongest lock | WAL |\n|---|---|--:|--:|---|---|--:|")?;
+    writeln!(page, "| step | result | took | budget | work | strongest lock | log |\n|---|---|--:|--:|---|---|--:|")?;
     for step in felt {
         let undo = if step.role == StepRole::Undo { "undo: " } else { "" };
         writeln!(

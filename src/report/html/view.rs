@@ -170,7 +170,7 @@ pub fn facts(outcome: &Outcome) -> Vec<Fact> {
         })
         .collect();
     fact("Disk", list(&grown, 6));
-    fact("WAL of the plan", outcome.totals.wal_bytes.map_or_else(String::new, bytes));
+    fact("log of the plan", outcome.totals.wal_bytes.map_or_else(String::new, bytes));
     fact("Probes", probing(outcome));
     fact("Harness late", format!("{} at most", duration(outcome.totals.harness_lag_max_ms)));
     fact("Written by", format!("rehearsal {}", outcome.rehearsal_version));
@@ -188,7 +188,7 @@ fn clone_words(clone: CloneKind) -> &'static str {
 fn probing(outcome: &Outcome) -> String {
     let totals = &outcome.totals;
     let cost = totals.harness_cpu_s.map_or_else(String::new, |cpu_s| format!(", {cpu_s:.2} CPU seconds"));
-    let wal = totals.probe_wal_bytes.map_or_else(String::new, |wal| format!(", {} of WAL", bytes(wal)));
+    let wal = totals.probe_wal_bytes.map_or_else(String::new, |wal| format!(", {} of log", bytes(wal)));
     format!("{}{cost}{wal}", count(totals.probe_operations, "operation"))
 }
 

@@ -232,7 +232,7 @@ fn notes(outcome: &Outcome, paint: &Paint) -> String {
         };
         parts.push(format!("{}{share}", count(totals.probe_operations, "probe")));
     }
-    parts.extend(totals.wal_bytes.map(|wal| format!("{} of WAL", bytes(wal))));
+    parts.extend(totals.wal_bytes.map(|wal| format!("{} of log", bytes(wal))));
     if totals.lock_waits > 0 {
         let longest = duration(totals.lock_wait_max_ms);
         parts.push(format!("{}, the longest {longest}", count(totals.lock_waits, "lock wait")));
