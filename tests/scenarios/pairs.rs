@@ -47,16 +47,24 @@ fn pair_with_measured_limits(pair: &str, lab: &str, budget: bool) {
 }
 
 fn pair_as_it_stands(pair: &str, lab: &str, version: &str) {
+    pair_over(pair, lab, &format!("[topology]\nversion = \"{version}\""));
+}
+
+/// The pair with its engine and version replaced.
+fn pair_on(pair: &str, lab: &str, engine: &str, version: &str) {
+    pair_over(pair, lab, &format!("[topology]\nengine = \"{engine}\"\nversion = \"{version}\""));
+}
+
+fn pair_over(pair: &str, lab: &str, over: &str) {
     if !has(lab) {
         return;
     }
     let _machine = alone();
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let over = format!("[topology]\nversion = \"{version}\"");
-    let failed = rehearse(&variant(folder.path(), &scenario(&format!("{pair}/as-it-happened")), &over), lab);
+    let failed = rehearse(&variant(folder.path(), &scenario(&format!("{pair}/as-it-happened")), over), lab);
     failed.assert_exit(1);
     assert_eq!(failed.errors(), declared(pair), "{}", failed.told());
-    let passed = rehearse(&variant(folder.path(), &scenario(&format!("{pair}/as-it-should-be")), &over), lab);
+    let passed = rehearse(&variant(folder.path(), &scenario(&format!("{pair}/as-it-should-be")), over), lab);
     passed.assert_exit(0);
     assert_eq!(passed.errors(), Vec::<String>::new(), "{}", passed.told());
 }
@@ -126,4 +134,34 @@ fn queued_ddl() {
     for lab in LABS {
         pair_as_it_stands("queued-ddl", lab, "15");
     }
+}
+
+#[test]
+fn auto_increment() {
+    pair_on("auto-increment", "native", "mariadb", "10.11");
+}
+
+#[test]
+fn auto_increment_on_mysql() {
+    pair_on("auto-increment", "docker", "mysql", "9.7");
+}
+
+#[test]
+fn shifted_columns() {
+    pair_on("shifted-columns", "native", "mariadb", "10.11");
+}
+
+#[test]
+fn shifted_columns_on_mysql() {
+    pair_on("shifted-columns", "docker", "mysql", "9.7");
+}
+
+#[test]
+fn drifted_replica_on_11() {
+    pair_on("drifted-replica", "docker", "mariadb", "11.8");
+}
+
+#[test]
+fn drifted_replica_on_mysql() {
+    pair_on("drifted-replica", "docker", "mysql", "9.7");
 }
