@@ -442,6 +442,13 @@ pub struct SqlError {
     pub position: Option<u32>,
 }
 
+impl SqlError {
+    /// There was no room for what the statement would have written: 53100 of Postgres, ER_DISK_FULL of MySQL and MariaDB.
+    pub fn says_disk_full(&self) -> bool {
+        ["53100", "1021"].contains(&self.code.as_str())
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TableSize {
     pub table: String,

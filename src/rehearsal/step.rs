@@ -17,7 +17,7 @@ use super::watching::Watching;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::release::{Lineage, SessionError};
 use crate::engine::script::Source;
-use crate::event::{Event, StepError, StepResult, StepRole, with_causes};
+use crate::event::{Event, SqlError, StepError, StepResult, StepRole, with_causes};
 use crate::scenario::{self, Action, NodeField, Scenario, Step};
 use crate::topology::{Node, Topology, TopologyError, Trouble};
 
@@ -165,7 +165,9 @@ impl Runner<'_> {
         if lost && tokio::time::timeout(SERVER_GONE, self.stop.cancelled()).await.is_ok() {
             return Some(Failure::Stopped);
         }
-        match node.trouble().await? {
+        let says_full = error.sql.as_ref().is_some_and(SqlError::says_disk_full);
+        // What was undone has made room again by the time the node is asked.
+        match if says_full { Trouble::DiskFull } else { node.trouble().await? } {
             Trouble::Crashed(told) => {
                 if let Some(sql) = error.sql.as_mut().filter(|_| lost) {
                     sql.message = format!("{}: {told}", sql.message);

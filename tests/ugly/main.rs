@@ -8,6 +8,7 @@ mod faults;
 mod files;
 mod killed;
 mod machine;
+mod mariadb;
 mod replicas;
 mod secrets;
 mod signals;

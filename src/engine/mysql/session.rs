@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::connect::{DriverError, opened, with};
 use super::error::{CONNECTION_LOST, shown};
 use super::measure::Lineage;
+use super::server_log::is_disk_full;
 use super::unlogged::Unlogged;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::release::SessionError;
@@ -22,6 +23,8 @@ const KILL_DEADLINE: Duration = Duration::from_secs(10);
 /// For a statement to end that was killed: a copied table is taken away again.
 const END_DEADLINE: Duration = Duration::from_secs(60);
 const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
+/// ER_DISK_FULL.
+const DISK_FULL: u16 = 1021;
 
 /// A step has its own.
 pub struct ReleaseSession {
@@ -256,8 +259,9 @@ pub(super) fn lost(message: String) -> SqlError {
     SqlError { code: CONNECTION_LOST.to_owned(), message, table: None, column: None, constraint: None, position: None }
 }
 
-/// With the server's own number, which is what people look up.
+/// With the server's own number, which is what people look up; a full disk has one number, whatever was to be written.
 pub(super) fn sql_error(said: &mysql_async::ServerError, show_values: bool) -> SqlError {
     let message = if show_values { said.message.clone() } else { shown(said.code, &said.state, &said.message) };
-    SqlError { code: said.code.to_string(), ..lost(message) }
+    let code = if is_disk_full(&said.message) { DISK_FULL } else { said.code };
+    SqlError { code: code.to_string(), ..lost(message) }
 }
