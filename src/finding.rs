@@ -136,6 +136,10 @@ codes! {
         "an index was left invalid",
         "it costs every write, and no query uses it",
         "drop it concurrently and build it again";
+    ViewInvalid, "view-invalid", Error,
+        "a view no longer works: what it reads is gone",
+        "whoever reads from it gets an error",
+        "make the view again in the same step, on what is there now";
     PrivilegeLost, "privilege-lost", Error,
         "a role lost a privilege",
         "the role's statements are refused with permission denied",

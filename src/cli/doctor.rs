@@ -15,13 +15,8 @@ pub fn text(found: &Diagnosis, settings: &TerminalSettings) -> String {
     if !settings.quiet {
         out.push_str(&hints(found, &paint));
     }
-    let rehearsed = found.servers.iter().filter(|server| server.rehearsed).count();
-    let (runnable, others_here, others) = (found.runnable(), found.can_come_up(), found.servers.len() - rehearsed);
-    out.push_str(&format!("\n{runnable} of {rehearsed} versions can be rehearsed on this machine as it is"));
-    if others > 0 {
-        out.push_str(&format!(", and {others_here} of {others} brought up"));
-    }
-    out.push('\n');
+    let (runnable, all) = (found.runnable(), found.servers.len());
+    out.push_str(&format!("\n{runnable} of {all} versions can be rehearsed on this machine as it is\n"));
     out
 }
 

@@ -53,9 +53,9 @@ impl DiffCommandError {
             DiffCommandError::OtherEngine => {
                 Some("give two of one engine; MySQL and MariaDB can be compared with each other")
             }
-            DiffCommandError::Compare(DiffError::NoSuchTable { .. }) => {
-                Some("tables outside the usual schema go by schema.table")
-            }
+            DiffCommandError::Compare(DiffError::NoSuchTable { .. }) => Some(
+                "on Postgres, tables outside of public go by schema.table; of MySQL and MariaDB, one database is read",
+            ),
             DiffCommandError::Compare(DiffError::NoContent { .. }) => {
                 Some("name tables that hold rows, or compare definitions alone with --schema")
             }

@@ -26,17 +26,8 @@ pub struct Diagnosis {
 impl Diagnosis {
     /// How many of the versions can be rehearsed on now, in one lab at least.
     pub fn runnable(&self) -> usize {
-        self.count(|server| server.rehearsed && server.is_here())
-    }
-
-    /// How many of the others can be brought up now.
-    pub fn can_come_up(&self) -> usize {
-        self.count(|server| !server.rehearsed && server.is_here())
-    }
-
-    fn count(&self, which: impl Fn(&Server) -> bool) -> usize {
         let labs_can_be = self.lab_folder.is_here();
-        self.servers.iter().filter(|server| labs_can_be && which(server)).count()
+        self.servers.iter().filter(|server| labs_can_be && server.is_here()).count()
     }
 
     /// 0 when something can be rehearsed on this machine, else 3.
@@ -88,8 +79,6 @@ pub struct DockerEngine {
 pub struct Server {
     pub engine: &'static str,
     pub version: String,
-    /// A release can be rehearsed on it; on the others only `rehearsal up` works so far.
-    pub rehearsed: bool,
     pub docker: Part<Image>,
     pub native: Part<Installed>,
 }
@@ -172,7 +161,6 @@ fn of_server(software: &Software, found: Found, docker: &Part<DockerEngine>) -> 
     Server {
         engine: software.engine.name(),
         version: software.version.clone(),
-        rehearsed: software.engine == EngineKind::Postgres,
         docker: image,
         native: Part::of(found.native, |found| Installed { release: found.release, programs: found.programs }),
     }

@@ -133,6 +133,8 @@ pub struct Relation {
     pub definition: Option<String>,
     /// False for a materialized view without data.
     pub populated: bool,
+    /// False for a view that no longer works, where the engine lets what it reads go.
+    pub valid: bool,
     /// The planner's estimate; negative when it never looked.
     pub estimated_rows: f64,
     /// Empty for plain views, whose query says it all.

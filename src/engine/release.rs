@@ -276,6 +276,9 @@ impl ReleaseSession {
                 Err(SessionError::TimedOut) => return Err(SessionError::Deadline { deadline, last }),
                 Err(error) => return Err(error),
             }
+            if let ReleaseSession::Mysql(session) = self {
+                session.roll_back(cancel).await?;
+            }
             tokio::select! {
                 () = cancel.cancelled() => return Err(SessionError::Cancelled),
                 () = tokio::time::sleep_until(end.min(Instant::now() + POLL).into()) => {}

@@ -58,8 +58,11 @@ impl Side {
         limit.map(|limit| limit.as_secs_f64() * 1e3)
     }
 
-    fn stopped_by(self, statement: &Statement, table: Option<&str>) -> bool {
-        statement.locks.iter().any(|lock| {
+    /// By a lock that was held at that time: a brief one is, about as the statement begins and ends.
+    fn stopped_by(self, statement: &Statement, table: Option<&str>, at: Interval) -> bool {
+        let end_ms = statement.started_ms + statement.elapsed_ms;
+        let about = at.start_ms <= statement.started_ms + ABOUT_MS || at.end_ms >= end_ms - ABOUT_MS;
+        statement.locks.iter().filter(|lock| about || !lock.brief).any(|lock| {
             let stops = match self {
                 Side::Read => lock.stops_reads,
                 Side::Write => lock.stops_writes,
@@ -68,6 +71,9 @@ impl Side {
         })
     }
 }
+
+/// Probes come at their own times, and what queued behind a brief lock is done a moment later.
+const ABOUT_MS: f64 = 1000.0;
 
 /// A window and what it is put down to.
 pub struct Judged<'f, 'a> {
@@ -214,9 +220,10 @@ fn holder_on<'f, 'a>(
         return None;
     }
     let stops = |statement: &Statement| {
-        Side::BOTH.into_iter().any(|side| side.covers(kind) && side.stopped_by(statement, table))
+        Side::BOTH.into_iter().any(|side| side.covers(kind) && side.stopped_by(statement, table, window.interval))
     };
-    let holders = facts.felt().flat_map(|run| {
+    // All probes are on the writer, and a lock on another node is in nobody's way there.
+    let holders = facts.felt().filter(|run| facts.is_on_writer(run)).flat_map(|run| {
         let end_ms = run.interval(facts.end_ms).end_ms;
         (0..run.statements.len()).filter(|&index| stops(run.statements[index].1)).filter_map(move |index| {
             let held_ms = held(run, index, end_ms).within(window.interval)?.length_ms();

@@ -431,6 +431,11 @@ impl<'a> Facts<'a> {
         self.steps.iter().filter(|run| run.role != StepRole::Setup)
     }
 
+    /// Whether that run was on the node that probes and users are on.
+    pub fn is_on_writer(&self, run: &StepRun<'_>) -> bool {
+        run.node.is_empty() || run.node == self.scenario.writer().name
+    }
+
     /// The plan's step at that position as it ran on the writer, which is the node that is watched; else on its first node.
     pub fn run_of(&self, step: usize) -> Option<&StepRun<'a>> {
         let writer = &self.scenario.writer().name;

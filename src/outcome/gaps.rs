@@ -8,6 +8,7 @@ use super::growth::sampled;
 use super::model::{Because, Gap, NotRehearsed, Step, StepState};
 use super::words::{bare, count, duration, list, number, percent};
 use crate::event::{CloneKind, DiffResult, Phase, StepRole};
+use crate::scenario::{EngineKind, Node};
 
 /// At most this many names stand in one line.
 const NAMED: usize = 6;
@@ -27,6 +28,7 @@ pub fn not_rehearsed(facts: &Facts<'_>, steps: &[Step]) -> Vec<NotRehearsed> {
     gaps.extend(network(facts));
     gaps.extend(comparison(facts));
     gaps.extend(comparisons(facts));
+    gaps.extend(not_compared_nodes(facts));
     gaps
 }
 
@@ -127,6 +129,19 @@ fn replicas(facts: &Facts<'_>) -> Option<NotRehearsed> {
     };
     let what = format!("nobody {did} {}: all probes ran on {writer}", list(&names, NAMED));
     (!names.is_empty()).then(|| gap(Gap::NotProbed, what, names))
+}
+
+/// Where replication carries rows and not pages, they may land elsewhere and nothing says so.
+fn not_compared_nodes(facts: &Facts<'_>) -> Option<NotRehearsed> {
+    let topology = &facts.scenario.topology;
+    let by_rows = |node: &&Node| topology.engine != EngineKind::Postgres || !node.peers.is_empty();
+    let compared = |node: &&Node| facts.comparisons.iter().any(|found| found.nodes.contains(&node.name));
+    let left = topology.followers().filter(by_rows).filter(|node| !compared(node));
+    let names: Vec<String> = left.map(|node| node.name.clone()).collect();
+    let writer = &facts.scenario.writer().name;
+    let what =
+        format!("what {} held in the end was not compared with {writer}: a `compare` step does", list(&names, NAMED));
+    (!names.is_empty()).then(|| gap(Gap::Comparison, what, names))
 }
 
 fn load_and_role(facts: &Facts<'_>) -> Vec<NotRehearsed> {

@@ -220,7 +220,7 @@ fn grows(facts: &Facts<'_>, run: &StepRun<'_>) -> Vec<Growth> {
 /// Growth of the statements under a regime that keep users from a table while they work; of either side if none is named.
 fn blocking(facts: &Facts<'_>, regime: &Regime<'_, '_>, side: Option<Side>) -> Vec<Growth> {
     let mut found = Vec::new();
-    for run in facts.plan().filter(|run| regime.governs(run, facts)) {
+    for run in facts.plan().filter(|run| regime.governs(run, facts) && facts.is_on_writer(run)) {
         if run.action == "command" && run.statements.is_empty() {
             found.extend(unknown(facts, &format!("step \"{}\"", run.name)));
         }

@@ -1,22 +1,25 @@
 //! Steps that compare nodes with each other.
 //!
 //! The nodes are read while others write, and no two of them can be read at the same moment of their logs. So rows that differ are looked at
-//! a second time, once each node has what the others wrote: what was under way has arrived by then, and what differs still does.
+//! again, once each node has what the others wrote: what was under way has arrived by then, and what differs still does, with the same
+//! values on either side. A row that is written all the time never holds still; its table is told as not compared.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::run::{Failure, SAMPLES, millis};
 use super::step::{Cut, Ended, Runner, Running};
 use crate::diff::{self, CompareOptions, DiffError};
-use crate::event::{DataChange, DiffResult, DifferingKeys, Event, with_causes};
+use crate::event::{DataChange, DiffResult, Event, NotCompared, with_causes};
 use crate::topology::Node;
 
 /// For each node to get what the others have written.
 const ARRIVES: Duration = Duration::from_secs(120);
 
-/// Keys of a table's differing rows that are kept from one look to the next. They stay in memory.
-const KEYS: usize = 1000;
+/// Differing rows of a table that are kept from one look to the next. They stay in memory.
+const ROWS: usize = 200;
+
+/// Looks at tables that differ, after the first.
+const LOOKS: usize = 4;
 
 /// Compares each of the nodes, at least two, with the first, once each has what the others wrote. `what` is whether schema and data are
 /// compared.
@@ -50,27 +53,37 @@ async fn pair(
     (schema, data): (bool, bool),
 ) -> Result<Result<bool, String>, Cut> {
     let began = Instant::now();
-    let samples = if runner.show_values { SAMPLES } else { 0 };
     let cancel = running.cancel.clone();
-    let options = CompareOptions { schema, data, tables: None, samples, keys: KEYS, cancel };
+    let options = CompareOptions { schema, data, tables: None, samples: ROWS, keys: 0, cancel };
     let mut diff = match look(nodes, &options).await? {
         Ok(diff) => diff,
         Err(refused) => return Ok(Err(refused)),
     };
-    if !diff.data.is_empty() {
+    let (mut lasting, mut last) = (Vec::new(), std::mem::take(&mut diff.data));
+    for _ in 0..LOOKS {
+        if last.is_empty() {
+            break;
+        }
         let others = nodes.into_iter().filter(|node| !runner.topology.is_writer(node)).collect();
         let behind = runner.behind(running, others, ARRIVES).await?;
         if !behind.is_empty() {
             return Ok(Err(behind.join("; ")));
         }
-        let tables = Some(diff.data.iter().map(|change| change.table.clone()).collect());
-        match look(nodes, &CompareOptions { schema: false, tables, ..options }).await? {
-            Ok(again) => diff.data = lasting(&diff.data, again.data),
+        let tables = Some(last.iter().map(|change| change.table.clone()).collect());
+        let again = match look(nodes, &CompareOptions { schema: false, tables, ..options.clone() }).await? {
+            Ok(again) => again.data,
             Err(refused) => return Ok(Err(refused)),
-        }
+        };
+        let (holds, rest) = told_apart(&last, again);
+        lasting.extend(holds);
+        last = rest;
     }
-    // Keys are values.
-    diff.data.iter_mut().for_each(|change| change.keys = None);
+    let reason = "rows of it change all the time, and whether they are alike could not be seen";
+    let restless = last.into_iter().map(|change| NotCompared { table: change.table, reason: reason.to_owned() });
+    diff.not_compared.extend(restless);
+    diff.data = lasting;
+    let shown = if runner.show_values { SAMPLES } else { 0 };
+    diff.data.iter_mut().for_each(|change| change.samples.truncate(shown));
     let alike = diff.is_equal();
     runner.events.send(Event::NodesCompared {
         step: running.index,
@@ -95,36 +108,48 @@ async fn look(nodes: [&Node; 2], options: &CompareOptions) -> Result<Result<Diff
     }
 }
 
-/// Of the tables that differ now, those of which some row differed before as well. Where rows have no key, or more of them differ than
-/// were kept, nobody can tell, and the table differs.
-fn lasting(before: &[DataChange], now: Vec<DataChange>) -> Vec<DataChange> {
+/// Of the tables that differ now, those of which some row differed before in the same way, and those of which a row differs each time in
+/// another. Where more rows differ than were kept, some of them will be the same.
+fn told_apart(before: &[DataChange], now: Vec<DataChange>) -> (Vec<DataChange>, Vec<DataChange>) {
+    let earlier = |change: &DataChange| before.iter().find(|before| before.table == change.table);
     let lasts = |change: &DataChange| {
-        let Some(before) = before.iter().find(|before| before.table == change.table) else { return true };
-        let (Some(keys_before), Some(keys)) = (&before.keys, &change.keys) else { return true };
-        let all = |keys: &DifferingKeys| -> BTreeSet<Vec<Option<String>>> {
-            keys.added.iter().chain(&keys.removed).chain(&keys.changed).cloned().collect()
-        };
-        keys_before.left_off > 0 || keys.left_off > 0 || !all(keys_before).is_disjoint(&all(keys))
+        let Some(before) = earlier(change) else { return true };
+        let many = before.samples.len() >= ROWS || change.samples.len() >= ROWS;
+        many || change.samples.iter().any(|row| before.samples.contains(row))
     };
-    now.into_iter().filter(lasts).collect()
+    let is_restless = |change: &DataChange| {
+        let keys = |of: &DataChange| of.samples.iter().map(|row| row.key.clone()).collect::<Vec<_>>();
+        earlier(change).is_some_and(|before| keys(before).iter().any(|key| keys(change).contains(key)))
+    };
+    let (lasting, rest): (Vec<_>, Vec<_>) = now.into_iter().partition(lasts);
+    (lasting, rest.into_iter().filter(is_restless).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::RowSample;
 
     #[test]
     fn what_was_under_way_is_no_difference() {
-        let change = |added: &[&str], left_off| {
-            let added = added.iter().map(|key| vec![Some((*key).to_owned())]).collect();
-            let keys = DifferingKeys { columns: vec!["id".to_owned()], added, left_off, ..DifferingKeys::default() };
-            DataChange { table: "orders".to_owned(), keys: Some(keys), ..DataChange::default() }
+        let change = |rows: &[(&str, &str)]| {
+            let row = |(key, value): &(&str, &str)| RowSample {
+                key: vec![(*key).to_owned()],
+                before: None,
+                after: Some([("n".to_owned(), Some((*value).to_owned()))].into()),
+            };
+            let samples = rows.iter().map(row).collect();
+            DataChange { table: "orders".to_owned(), samples, ..DataChange::default() }
         };
-        let check = |before, now, lasts| assert_eq!(!lasting(&[before], vec![now]).is_empty(), lasts);
-        check(change(&["1", "2"], 0), change(&["3"], 0), false);
-        check(change(&["1", "2"], 0), change(&["2", "3"], 0), true);
-        check(change(&["1"], 1), change(&["2"], 0), true);
-        let keyless = DataChange { keys: None, ..change(&[], 0) };
-        check(keyless.clone(), keyless, true);
+        let check = |before: &[(&str, &str)], now: &[(&str, &str)], expected: (usize, usize)| {
+            let (lasting, restless) = told_apart(&[change(before)], vec![change(now)]);
+            assert_eq!((lasting.len(), restless.len()), expected, "{before:?} {now:?}");
+        };
+        check(&[("1", "a"), ("2", "b")], &[("3", "c")], (0, 0));
+        check(&[("1", "a"), ("2", "b")], &[("2", "b"), ("3", "c")], (1, 0));
+        check(&[("1", "a")], &[("1", "b")], (0, 1));
+        let many: Vec<(String, String)> = (0..ROWS).map(|at| (at.to_string(), "a".to_owned())).collect();
+        let many: Vec<(&str, &str)> = many.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        check(&many, &[("x", "y")], (1, 0));
     }
 }

@@ -206,7 +206,8 @@ impl Runner<'_> {
             Ok(()) => Ok(Ended::default()),
             // With the settings that it had before it ran: it is the plan that gave it others.
             Err(error) if error.is_refusal() => {
-                let fatal = error.log().iter().rev().find(|line| line.contains("FATAL"));
+                let fatal =
+                    error.log().iter().rev().find(|line| ["FATAL", "[ERROR]"].iter().any(|mark| line.contains(mark)));
                 let why = fatal.map_or_else(String::new, |line| format!(": {}", line.trim()));
                 Ok(Ended::failed(format!("{}{why}", with_causes(&error))))
             }

@@ -16,6 +16,7 @@ from = "shop.sql"
 const DUMP: &str = "\
 CREATE TABLE orders (id int NOT NULL AUTO_INCREMENT PRIMARY KEY, note varchar(40) NOT NULL DEFAULT 'none');
 INSERT INTO orders (note) VALUES ('secret-1'), ('secret-2'), ('secret-3');
+CREATE VIEW notes AS SELECT note FROM orders;
 ";
 
 fn room(steps: &str) -> Room {
@@ -49,6 +50,7 @@ fn what_the_release_does_wrong() {
         ("its own session ended", "sql = \"KILL CONNECTION_ID()\"", &["step-failed"]),
         ("a timeout", "sql = \"SELECT SLEEP(60)\"\ntimeout = \"300ms\"", &["its timeout passed"]),
         ("a table without statistics", "analyze = { tables = [\"nothing\"] }", &["step-failed", "nothing"]),
+        ("a view left behind", "sql = \"ALTER TABLE orders DROP COLUMN note\"", &["view-invalid", "notes"]),
         (
             "what was lost",
             "sql = \"ALTER TABLE orders MODIFY note varchar(40) NULL\"",

@@ -20,7 +20,6 @@ fn diagnosis(docker: bool, native: bool) -> Diagnosis {
         _ => Part::Missing(missing_as("no server", &format!("install the server postgresql-{version}"))),
     };
     let server = |version: &str| Server {
-        rehearsed: true,
         engine: "postgres",
         version: version.into(),
         docker: image(version),
@@ -144,7 +143,7 @@ fn plain_data_for_programs() {
         json!({ "state": "missing", "why": "no image with it", "hint": "docker pull postgres:14" }),
         json!({ "state": "missing", "why": "no server", "hint": "install the server postgresql-14" }),
     );
-    let of_14 = json!({ "engine": "postgres", "version": "14", "rehearsed": true, "docker": image, "native": server });
+    let of_14 = json!({ "engine": "postgres", "version": "14", "docker": image, "native": server });
     assert_eq!(data["servers"][1], of_14);
     let of_15 = json!({ "state": "here", "release": "15.8", "programs": "/usr/lib/postgresql/15/bin" });
     assert_eq!(data["servers"][2]["native"], of_15);

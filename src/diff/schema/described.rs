@@ -76,6 +76,7 @@ impl Described for Relation {
         vec![
             (Property::Kind, text(self.kind.name())),
             (Property::Definition, self.definition.clone()),
+            (Property::Valid, validity(self.valid)),
             (Property::Persistence, text(&self.persistence)),
             (Property::StorageEngine, self.storage_engine.clone()),
             (Property::Collation, self.collation.clone()),

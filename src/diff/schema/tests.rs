@@ -38,6 +38,7 @@ fn relation(name: &str, columns: &[(&str, &str)]) -> Relation {
         comment: None,
         definition: None,
         populated: true,
+        valid: true,
         estimated_rows: 0.0,
         columns: columns.iter().zip(1..).map(|((name, kind), at)| ((*name).to_owned(), column(at, kind))).collect(),
         constraints: BTreeMap::new(),

@@ -44,6 +44,7 @@ enum Form {
     /// Bits, and numbers that are printed with zeros before them.
     Number,
     Moment,
+    Time,
     /// As it prints.
     Plain,
 }
@@ -66,6 +67,7 @@ impl Form {
             | "geomcollection" => Form::Bytes { may_be_long: true },
             "float" | "double" | "real" => Form::Float,
             "datetime" | "timestamp" => Form::Moment,
+            "time" => Form::Time,
             "bit" => Form::Number,
             _ if type_name.contains("zerofill") => Form::Number,
             _ => Form::Plain,
@@ -86,6 +88,7 @@ impl Form {
                 or_hash(may_be_long, column, format!("IFNULL(CONCAT('x', HEX({column})), 'NULL')"))
             }
             Form::Moment => format!("QUOTE(CAST({column} AS DATETIME(6)))"),
+            Form::Time => format!("QUOTE(TIME_FORMAT({column}, '%H:%i:%s.%f'))"),
             Form::Float | Form::Number | Form::Plain => format!("QUOTE({})", self.told(column)),
         }
     }
@@ -97,7 +100,7 @@ impl Form {
             Form::Bytes { .. } => format!("CONCAT('0x', HEX({column}))"),
             Form::Float => format!("{column} * 1e0"),
             Form::Number => format!("{column} + 0"),
-            Form::Moment | Form::Plain => column.to_owned(),
+            Form::Moment | Form::Time | Form::Plain => column.to_owned(),
         }
     }
 }

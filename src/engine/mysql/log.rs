@@ -13,7 +13,15 @@ const NOT_KEPT: u16 = 1381;
 /// # Errors
 /// The driver's.
 pub async fn written_bytes(connection: &mut Conn) -> Result<Option<u64>, DriverError> {
-    match connection.query::<Row, _>("SHOW BINARY LOGS").await {
+    written(connection.query("SHOW BINARY LOGS").await)
+}
+
+/// The same, of what the server answered to `SHOW BINARY LOGS`.
+///
+/// # Errors
+/// As there.
+pub fn written(answer: Result<Vec<Row>, DriverError>) -> Result<Option<u64>, DriverError> {
+    match answer {
         Ok(files) => Ok(Some(files.iter().filter_map(|file| file.get_opt::<u64, _>("File_size")?.ok()).sum())),
         Err(DriverError::Server(said)) if said.code == NOT_KEPT => Ok(None),
         Err(error) => Err(error),

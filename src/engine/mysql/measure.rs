@@ -27,14 +27,11 @@ pub enum Kind {
     Routine,
 }
 
-/// The kind of a statement. What `SET STATEMENT … FOR` stands before counts, not the settings.
+/// The kind of a statement.
 pub fn kind(words: &Words) -> Kind {
     let bare = words.bare.as_slice();
-    let bare = match words.begin(&["SET", "STATEMENT"]) {
-        true => bare.iter().position(|word| word == "FOR").map_or(bare, |at| &bare[at + 1..]),
-        false => bare,
-    };
     match bare.first().map_or("", String::as_str) {
+        "SET" if words.has("SELECT") => Kind::Query,
         "BEGIN" if bare.get(1).is_none_or(|word| word == "WORK") => Kind::Session,
         "" | "SET" | "USE" | "SHOW" | "START" | "COMMIT" | "ROLLBACK" | "SAVEPOINT" | "RELEASE" | "PREPARE"
         | "DEALLOCATE" | "DESCRIBE" | "DESC" | "HELP" | "KILL" | "FLUSH" | "LOCK" | "UNLOCK" | "GRANT" | "REVOKE"
@@ -45,6 +42,17 @@ pub fn kind(words: &Words) -> Kind {
         "INSERT" | "REPLACE" | "UPDATE" | "DELETE" | "LOAD" | "WITH" => Kind::Rows,
         _ => Kind::Routine,
     }
+}
+
+/// Whether a statement commits what is open before it does anything (chapters "Statements That Cause an Implicit Commit" of the manuals).
+/// Temporary tables are made and dropped within a transaction.
+pub fn commits_first(words: &Words) -> bool {
+    let first = words.bare.first().map_or("", String::as_str);
+    let always =
+        ["ALTER", "RENAME", "TRUNCATE", "OPTIMIZE", "REPAIR", "ANALYZE", "CHECK", "CREATE", "DROP", "GRANT", "REVOKE"];
+    let locks = ["LOCK", "UNLOCK", "FLUSH", "START", "BEGIN", "COMMIT", "RESET"];
+    let temporary = ["CREATE", "DROP"].contains(&first) && words.bare.iter().take(4).any(|word| word == "TEMPORARY");
+    (always.contains(&first) || locks.contains(&first)) && !temporary
 }
 
 /// What is known of a table of the release's database.
@@ -148,12 +156,19 @@ impl Tracker {
         }
     }
 
+    /// Tables of which MySQL counts the rows at once, by itself, which no counter of the session's tells.
+    fn counted(&self, words: &Words) -> Vec<String> {
+        if words.has("COUNT") { self.named(words) } else { Vec::new() }
+    }
+
     /// What the statement did, by what is seen after it.
     pub fn after(&mut self, ended: &Ended<'_>, seen: Seen) -> Effects {
         let mut effects = Effects::default();
         let mut grows = BTreeSet::new();
         if ended.done {
             match ended.kind {
+                // A function that it calls may do anything.
+                Kind::Session if seen.handled != self.handled => self.note_rows(ended, &seen, &mut effects, &mut grows),
                 Kind::Session => {}
                 Kind::Definition => self.note_definition(ended, &seen, &mut effects, &mut grows),
                 Kind::Check => {
@@ -276,7 +291,7 @@ impl Tracker {
             let is_large = |name: &&String| is_large_share(rows, self.tables[*name].rows);
             named.iter().filter(is_large).cloned().collect()
         };
-        let read = if handled.read > 0 { share_of(handled.read) } else { Vec::new() };
+        let read = if handled.read > 0 { share_of(handled.read) } else { self.counted(ended.words) };
         if !read.is_empty() {
             effects.work = effects.work.max(Work::Scans);
             self.grow_all(&read, grows);
@@ -463,7 +478,8 @@ fn strongest(locks: &[(String, String)]) -> BTreeMap<String, String> {
 fn is_of_tables(words: &Words) -> bool {
     let of = ["TABLE", "TABLES", "INDEX", "KEY", "TRIGGER"];
     let truncates = words.begin(&["TRUNCATE"]);
-    truncates || words.bare.iter().take(5).any(|word| of.contains(&word.as_str()))
+    // `CREATE OR REPLACE DEFINER = a TRIGGER …`.
+    truncates || words.bare.iter().take(8).any(|word| of.contains(&word.as_str()))
 }
 
 fn has_new_index(before: &Table, after: Option<&Table>) -> bool {

@@ -121,7 +121,8 @@ impl Reading {
         Ok(Reading {
             id: connection.id(),
             connection: Mutex::new(connection),
-            endpoint: endpoint.clone(),
+            // As what it is, and not as the URL says.
+            endpoint: Endpoint { engine, ..endpoint.clone() },
             engine,
             version: numbers,
             max_allowed_packet: packet.unwrap_or_default(),

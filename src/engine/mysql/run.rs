@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::client::words::{Words, words};
 use super::client::{Script, ScriptStatement};
 use super::connect::DriverError;
-use super::measure::{Effects, Ended, Kind, Tracker, kind, strength};
+use super::measure::{Effects, Ended, Kind, Tracker, commits_first, kind, strength};
 use super::session::{Answer, ReleaseSession, Stopped};
 use super::watch::{Observer, Stage};
 use crate::engine::release::{RunOptions, ScriptError, Watch};
@@ -127,8 +127,7 @@ impl Runner<'_> {
         self.watch.started(self.index, &statement.text, &statement.place);
         let mut attempts = 1;
         let outcome = loop {
-            if kind == Kind::Definition {
-                // It commits what is open before it waits for anything.
+            if commits_first(&words) {
                 self.block.clear();
             }
             let outcome = self.execute(statement, &words, kind).await?;
@@ -173,9 +172,6 @@ impl Runner<'_> {
             Some(observer) => looked_at(asking, observer, &mut sampled, self.watch, started).await,
             None => (asking.await, started.elapsed()),
         };
-        if let Some(unlogged) = &mut self.session.unlogged {
-            unlogged.look(self.session.connection.id()).await.map_err(not_seen)?;
-        }
         let (rows, error) = match answered {
             Ok(answer) => (Some(answer.count), None),
             Err(Stopped::Refused(error)) => (None, Some(error)),
@@ -185,6 +181,9 @@ impl Runner<'_> {
             Err(Stopped::TimedOut | Stopped::Cancelled) => return Err(ScriptError::Cancelled),
             Err(Stopped::Driver(error)) => return Err(ScriptError::Harness(error.into())),
         };
+        if let Some(unlogged) = &mut self.session.unlogged {
+            unlogged.look(self.session.connection.id()).await.map_err(not_seen)?;
+        }
         let ended = Ended { kind, words, rows: rows.unwrap_or(0), done: error.is_none(), sampled: &sampled };
         let effects = self.effects(&ended).await?;
         let after = self.log_position().await;
@@ -369,5 +368,5 @@ fn command(words: &Words) -> String {
 /// Whether the statement itself says how long it waits: MariaDB's `WAIT n`, `NOWAIT` and `SET STATEMENT … FOR`.
 fn has_own_timeout(words: &Words) -> bool {
     let waits = kind(words) == Kind::Definition && (words.has("WAIT") || words.has("NOWAIT"));
-    waits || words.begin(&["SET", "STATEMENT"]) && words.names.iter().any(|name| name == "lock_wait_timeout")
+    waits || words.set_for_it.iter().any(|name| name == "lock_wait_timeout")
 }

@@ -3,8 +3,17 @@
 use crate::engine::server::{OwnLines, Trouble};
 
 /// The words with which an applier, a routine or an event tells an error of a statement, values and all.
-const OF_STATEMENTS: [&str; 7] =
-    ["Slave SQL", "Slave worker", "Replica SQL", "Worker ", "Event Scheduler", "Duplicate entry", "Query ("];
+const OF_STATEMENTS: [&str; 9] = [
+    "Slave SQL",
+    "Slave worker",
+    "Replica SQL",
+    "Worker ",
+    "Event Scheduler",
+    "Duplicate entry",
+    "Query (",
+    "Unsafe statement",
+    "Statement: ",
+];
 
 /// Keeps what the server says of itself. Whatever has no time at its beginning is left out: what follows an entry are rows of a deadlock,
 /// or the statement at which a server crashed.
@@ -60,6 +69,7 @@ Version: '10.11.6-MariaDB'  socket: 's'  port: 3306
 5 Main St, of a 'secret'
 Query (0x7f0001): INSERT INTO t VALUES ('secret')
 2026-01-02T03:04:06.000Z 9 [ERROR] [MY-010584] [Repl] Replica SQL for channel '': Worker 1 failed, 'secret'
+2026-01-02  3:04:06 9 [Warning] Unsafe statement written to the binary log using statement format. Statement: INSERT 'secret'
 2026-01-02  3:04:07 0 [Note] /usr/sbin/mariadbd: Normal shutdown
 ";
         let mut own = Lines;

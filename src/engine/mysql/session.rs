@@ -39,8 +39,8 @@ pub struct ReleaseSession {
 /// Whoever ends a statement that is given up, and how errors are told.
 #[derive(Debug, Clone)]
 pub(super) struct Asker {
-    /// As whom the session is.
-    endpoint: Endpoint,
+    /// A superuser: the release's own account may get in no more.
+    superuser: Endpoint,
     pub show_values: bool,
     /// For opening a session.
     pub within: Duration,
@@ -79,7 +79,7 @@ impl ReleaseSession {
         // The driver asks for a collation of its own; the clients ask for the server's.
         match opened(release, "SET NAMES utf8mb4", deadline).await {
             Ok(connection) => {
-                let asker = Asker { endpoint: release.clone(), show_values, within: deadline };
+                let asker = Asker { superuser: superuser.in_database(""), show_values, within: deadline };
                 let superuser = superuser.clone();
                 Ok(ReleaseSession { connection, superuser, lineage, asker, unlogged: None })
             }
@@ -142,6 +142,17 @@ impl ReleaseSession {
         if answer.rows.len() > MOST_ROWS { Err(SessionError::TooManyRows { most: MOST_ROWS }) } else { Ok(answer.rows) }
     }
 
+    /// Ends what a query has begun where the server's settings leave it open: the next one is to see what others commit meanwhile.
+    ///
+    /// # Errors
+    /// If the connection is lost.
+    pub async fn roll_back(&mut self, cancel: &CancellationToken) -> Result<(), SessionError> {
+        if !self.in_transaction() {
+            return Ok(());
+        }
+        self.asker.ask(&mut self.connection, "ROLLBACK", 0, None, cancel).await.map(drop).map_err(of_session)
+    }
+
     /// What the client's own reading of strings depends on, as the server said last.
     pub(super) fn backslash_escapes(&self) -> bool {
         !self.has(StatusFlags::SERVER_STATUS_NO_BACKSLASH_ESCAPES)
@@ -181,7 +192,7 @@ impl Asker {
             () = late => Stopped::TimedOut,
         };
         let kill = async |connection: &mut Conn| connection.query_drop(format!("KILL QUERY {id}")).await;
-        match tokio::time::timeout(KILL_DEADLINE, with(&self.endpoint.in_database(""), self.within, kill)).await {
+        match tokio::time::timeout(KILL_DEADLINE, with(&self.superuser, self.within, kill)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "could not end a statement"),
             Err(_) => tracing::debug!("nobody answered who was to end a statement"),

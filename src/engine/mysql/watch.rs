@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mysql_async::Conn;
-use mysql_async::prelude::Queryable;
+use mysql_async::prelude::{FromRow, Queryable};
 
 use super::connect::{DriverError, opened, own_settings};
 use super::log;
@@ -16,6 +16,9 @@ use super::measure::{Handled, Seen, Stages, Table};
 use super::names::literal;
 use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;
+
+/// For one look.
+const LOOK: Duration = Duration::from_secs(20);
 
 /// What the server is at for the session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub(super) struct Observer {
     database: String,
     /// The server's number for the thread that serves the session.
     thread: u64,
+    /// It was given up while it answered.
+    spent: bool,
 }
 
 impl Observer {
@@ -45,14 +50,15 @@ impl Observer {
         session: u32,
         within: Duration,
     ) -> Result<Option<Observer>, DriverError> {
-        let first = format!("SET SESSION {}, lock_wait_timeout = 2", own_settings(superuser.engine));
+        let first = format!("SET SESSION {}, sql_mode = '', lock_wait_timeout = 2", own_settings(superuser.engine));
         let mut connection = opened(&superuser.in_database(""), &first, within).await?;
         let asked = "SELECT thread_id FROM performance_schema.threads WHERE processlist_id = ?";
         let thread = match connection.exec_first::<u64, _, _>(asked, (session,)).await? {
             Some(thread) => thread,
             None => return Ok(None),
         };
-        Ok(Some(Observer { connection, engine: superuser.engine, database: superuser.database.clone(), thread }))
+        let (engine, database) = (superuser.engine, superuser.database.clone());
+        Ok(Some(Observer { connection, engine, database, thread, spent: false }))
     }
 
     /// Everything; the tables where `with_tables`.
@@ -68,12 +74,27 @@ impl Observer {
         })
     }
 
+    /// All rows of a query, which ends within [`LOOK`]: after one that did not, the session answers nothing more.
+    async fn rows<T: FromRow + Send + 'static>(&mut self, sql: String) -> Result<Vec<T>, DriverError> {
+        let late = || {
+            DriverError::from(std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer within {LOOK:?}")))
+        };
+        if self.spent {
+            return Err(late());
+        }
+        // A query that is given up leaves its answer for the next.
+        self.spent = true;
+        let rows = tokio::time::timeout(LOOK, self.connection.query(sql)).await.map_err(|_| late())?;
+        self.spent = false;
+        rows
+    }
+
     /// Bytes of the binary log; none where there is none.
     ///
     /// # Errors
     /// The driver's.
     pub async fn written_bytes(&mut self) -> Result<Option<u64>, DriverError> {
-        log::written_bytes(&mut self.connection).await
+        log::written(self.rows("SHOW BINARY LOGS".to_owned()).await)
     }
 
     /// Relations and modes that the session holds. One in another database has that before its name.
@@ -88,7 +109,7 @@ impl Observer {
                 AND COALESCE(object_schema, '') NOT IN ('mysql', 'sys', 'performance_schema', 'information_schema')",
             self.thread
         );
-        let rows: Vec<(String, Option<String>, Option<String>, String)> = self.connection.query(asked).await?;
+        let rows: Vec<(String, Option<String>, Option<String>, String)> = self.rows(asked).await?;
         Ok(rows.into_iter().filter_map(|(kind, schema, name, mode)| self.lock(&kind, schema, name, mode)).collect())
     }
 
@@ -115,7 +136,7 @@ impl Observer {
             WHERE thread_id = {}",
             self.thread
         );
-        let row: Option<(String, Option<u64>, Option<u64>)> = self.connection.query_first(asked).await?;
+        let row: Option<(String, Option<u64>, Option<u64>)> = self.rows(asked).await?.pop();
         Ok(row.map(|(name, done, total)| {
             let name = name.rsplit('/').next().unwrap_or(&name).to_owned();
             Stage { name, done, total }
@@ -127,7 +148,7 @@ impl Observer {
     /// # Errors
     /// The driver's.
     pub async fn usual_lock_timeout_s(&mut self) -> Result<u64, DriverError> {
-        Ok(self.connection.query_first("SELECT @@GLOBAL.lock_wait_timeout").await?.unwrap_or(u64::MAX))
+        Ok(self.rows("SELECT @@GLOBAL.lock_wait_timeout".to_owned()).await?.pop().unwrap_or(u64::MAX))
     }
 
     /// Takes its leave.
@@ -143,7 +164,7 @@ impl Observer {
             WHERE thread_id = {} AND count_star > 0",
             self.thread
         );
-        let rows: Vec<(String, u64)> = self.connection.query(asked).await?;
+        let rows: Vec<(String, u64)> = self.rows(asked).await?;
         let mut stages = Stages::default();
         for (name, count) in rows {
             let name = name.trim_start_matches("stage/").to_lowercase();
@@ -165,7 +186,7 @@ impl Observer {
             WHERE thread_id = {} AND variable_name LIKE 'Handler%'",
             self.thread
         );
-        let rows: Vec<(String, String)> = self.connection.query(asked).await?;
+        let rows: Vec<(String, String)> = self.rows(asked).await?;
         let mut handled = Handled::default();
         for (name, value) in rows {
             let value = value.parse::<u64>().unwrap_or(0);
@@ -185,14 +206,14 @@ impl Observer {
             "SELECT table_name FROM information_schema.tables WHERE table_schema = {} AND table_type = 'BASE TABLE'",
             literal(&self.database)
         );
-        let names: Vec<String> = self.connection.query(asked).await?;
+        let names: Vec<String> = self.rows(asked).await?;
         let mut tables: BTreeMap<String, Table> = names.into_iter().map(|name| (name, Table::default())).collect();
         let asked = format!(
             "SELECT table_name, column_name FROM information_schema.columns
             WHERE table_schema = {} AND extra LIKE '%auto_increment%'",
             literal(&self.database)
         );
-        let numbered: Vec<(String, String)> = self.connection.query(asked).await?;
+        let numbered: Vec<(String, String)> = self.rows(asked).await?;
         for (table, column) in numbered {
             tables.entry(table).and_modify(|table| table.numbered = Some(column));
         }
@@ -206,7 +227,7 @@ impl Observer {
             literal(&format!("{}/%", as_file_name(&self.database).replace('_', "\\_")))
         );
         type Row = (String, u64, Option<u64>, Option<String>, Option<u64>);
-        let rows: Vec<Row> = self.connection.query(asked).await?;
+        let rows: Vec<Row> = self.rows(asked).await?;
         let mut counted: BTreeMap<u64, String> = BTreeMap::new();
         for (file, id, count, index, index_id) in rows {
             let Some(table) = table_of(&file, &tables) else { continue };

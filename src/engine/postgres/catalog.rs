@@ -162,6 +162,7 @@ fn relation(row: RelationRow, names: &HashMap<i64, String>) -> Relation {
         comment: row.comment,
         definition: row.definition,
         populated: row.populated,
+        valid: true,
         estimated_rows: row.estimated_rows,
         columns: BTreeMap::new(),
         constraints: BTreeMap::new(),

@@ -47,7 +47,8 @@ fn broken(facts: &Facts<'_>, standstill: &Standstill<'_>) -> Finding {
 
 /// The line of a log that says why: the last that is a complaint.
 fn reason(log: &[String]) -> Option<&str> {
-    let complaint = |line: &str| ["PANIC:", "FATAL:", "ERROR:", "WARNING:"].iter().find_map(|mark| line.find(mark));
+    let complaint =
+        |line: &str| ["PANIC:", "FATAL:", "ERROR:", "[ERROR]", "WARNING:"].iter().find_map(|mark| line.find(mark));
     log.iter().rev().find_map(|line| complaint(line).map(|at| line[at..].trim()))
 }
 

@@ -83,6 +83,7 @@ fn grouped(facts: &Facts<'_>, code: Code, table: Option<&str>, what: &[String]) 
     let verb = match code {
         Code::NotNullLost => "NOT NULL lost on ",
         Code::IndexInvalid => "invalid index ",
+        Code::ViewInvalid => "no longer works: view ",
         Code::PrivilegeLost => "privilege lost: ",
         Code::ConstraintLost => "constraint lost: ",
         Code::IndexLost => "index lost: ",
@@ -99,7 +100,7 @@ fn grouped(facts: &Facts<'_>, code: Code, table: Option<&str>, what: &[String]) 
 /// The step that last rebuilt, or else altered, the table: where a reader looks first. None if no step or several did.
 fn culprit<'f, 'a>(facts: &'f Facts<'a>, table: Option<&str>) -> Option<&'f crate::outcome::facts::StepRun<'a>> {
     let table = table?;
-    let mut touching = facts.plan().filter(|run| {
+    let mut touching = facts.plan().filter(|run| facts.is_on_writer(run)).filter(|run| {
         run.statements.iter().any(|(_, statement)| {
             statement.locks.iter().any(|lock| (lock.stops_writes || lock.stops_reads) && bare(&lock.relation) == table)
         })
@@ -115,6 +116,11 @@ fn lost(change: &SchemaChange, all: &[SchemaChange]) -> Option<(Code, String)> {
         (ObjectKind::Constraint, _) => constraint(change, all),
         (ObjectKind::Index, _) => index(change, all),
         (ObjectKind::Privilege, Change::Removed) => privilege(change, all),
+        (ObjectKind::View, Change::Changed)
+            if change.property == Some(Property::Valid) && invalid(change.after.as_deref()) =>
+        {
+            Some((Code::ViewInvalid, change.object.clone()))
+        }
         _ => None,
     }
 }

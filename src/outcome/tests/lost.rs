@@ -61,6 +61,18 @@ fn numbering_that_was_lost_for_a_while_is_told_where_users_were_refused() {
 }
 
 #[test]
+fn a_view_that_no_longer_works() {
+    let view = |before: &str, after: &str| SchemaChange {
+        property: Some(Property::Valid),
+        before: Some(before.into()),
+        after: Some(after.into()),
+        ..changed(ObjectKind::View, "open_orders", "open_orders")
+    };
+    schema(vec![view("valid", "not valid")], &["view-invalid"]);
+    schema(vec![view("not valid", "valid")], &[]);
+}
+
+#[test]
 fn one_finding_a_table_names_its_columns() {
     let changes = vec![
         property("orders.status", Property::Default, Some("'open'::text"), None),

@@ -427,7 +427,7 @@ fail_on = "warn"
     22 │ outcome = "fails"
     23 │ findings = ["default-lots", "everything"]
        ·                             ──────┬─────
-       ·                                   ╰── expected one of `step-failed`, `check-failed`, `budget-exceeded`, `downtime-exceeded`, `latency-exceeded`, `lock-wait-exceeded`, `write-probe-failed`, `read-probe-failed`, `connect-probe-failed`, `replication-broken`, `lag-exceeded`, `schema-drift`, `rows-differ`, `default-lost`, `auto-increment-lost`, `not-null-lost`, `constraint-lost`, `index-lost`, `index-invalid`, `privilege-lost`, `table-rewritten`, `lock-without-timeout`, `data-changed-unexpectedly`, `not-probed`, `expectation-unmet`
+       ·                                   ╰── expected one of `step-failed`, `check-failed`, `budget-exceeded`, `downtime-exceeded`, `latency-exceeded`, `lock-wait-exceeded`, `write-probe-failed`, `read-probe-failed`, `connect-probe-failed`, `replication-broken`, `lag-exceeded`, `schema-drift`, `rows-differ`, `default-lost`, `auto-increment-lost`, `not-null-lost`, `constraint-lost`, `index-lost`, `index-invalid`, `view-invalid`, `privilege-lost`, `table-rewritten`, `lock-without-timeout`, `data-changed-unexpectedly`, `not-probed`, `expectation-unmet`
     24 │ [gate]
        ╰────
      × no severity is called "warn"

@@ -155,18 +155,33 @@ async fn differing_rows_and_their_keys() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_values_in_other_types_are_the_same() {
     let Some(server) = mariadb().await else { return };
-    let table = |types: [&str; 6]| {
+    let table = |types: [&str; 7]| {
         let columns: Vec<String> = types.iter().zip('a'..).map(|(kind, name)| format!("{name} {kind}")).collect();
         format!(
             "CREATE TABLE t (id int PRIMARY KEY, {});
-             INSERT INTO t VALUES (1, 42, 'größe', 'x', REPEAT('ä', 400), '2024-01-01 00:00:00', 7), (2, NULL, '', NULL, '', NULL, NULL)",
+             INSERT INTO t VALUES (1, 42, 'größe', 'x', REPEAT('ä', 400), '2024-01-01 00:00:00', 7, '-100:30:00'),
+                 (2, NULL, '', NULL, '', NULL, NULL, '12:30:01')",
             columns.join(", ")
         )
     };
-    let before =
-        table(["int", "varchar(20) CHARACTER SET latin1", "char(5)", "varchar(400)", "datetime", "int(8) zerofill"]);
-    let after =
-        table(["bigint", "varchar(20) CHARACTER SET utf8mb4", "varchar(9)", "longtext", "datetime(6)", "int unsigned"]);
+    let before = table([
+        "int",
+        "varchar(20) CHARACTER SET latin1",
+        "char(5)",
+        "varchar(400)",
+        "datetime",
+        "int(8) zerofill",
+        "time",
+    ]);
+    let after = table([
+        "bigint",
+        "varchar(20) CHARACTER SET utf8mb4",
+        "varchar(9)",
+        "longtext",
+        "datetime(6)",
+        "int unsigned",
+        "time(3)",
+    ]);
     let (before, after) = (loaded(&server, &before).await, loaded(&server, &after).await);
     let options = CompareOptions { schema: false, data: true, ..CompareOptions::default() };
     assert_eq!(differences(&before, &after, &options).await.data, []);
@@ -206,13 +221,16 @@ async fn sessions_of_one_moment_hold_no_lock() {
             }
         };
         let read = async {
+            let mut several = 0;
             for _ in 0..20 {
                 let readings = Reading::begin(&at, 3).await.expect("it answers");
+                several += u32::from(readings.len() == 3);
                 let totals = readings.iter().map(|reading| content::totals(reading, &scan));
                 let totals = future::try_join_all(totals).await.expect("it can be read");
                 assert!(totals.iter().all(|seen| *seen == totals[0]), "{version}: {totals:?}");
                 future::join_all(readings.into_iter().map(Reading::end)).await;
             }
+            assert!(several > 0, "{version}: nobody ever had three of one moment");
         };
         tokio::join!(written, read);
         server.end().await;

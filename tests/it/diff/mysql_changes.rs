@@ -9,6 +9,13 @@ pub const CHANGES: &[Case] = &[
         &["~ column orders.id: identity auto_increment -> none"],
     ),
     ("ALTER TABLE orders AUTO_INCREMENT = 5000", &[]),
+    (
+        "ALTER TABLE orders DROP COLUMN mood",
+        &[
+            "~ view happy: validity valid -> not valid",
+            "- column orders.mood: enum('sad','ok','happy') COLLATE utf8mb4_general_ci DEFAULT 'ok' AFTER born",
+        ],
+    ),
     ("ALTER TABLE orders ALTER COLUMN total DROP DEFAULT", &["~ column orders.total: default 0.00 -> none"]),
     ("ALTER TABLE items MODIFY article bigint unsigned", &["~ column items.article: nullability NOT NULL -> NULL"]),
     (

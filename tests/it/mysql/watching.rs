@@ -86,7 +86,15 @@ async fn who_waits_behind_whom() {
             took.push(began.elapsed());
         }
         took.sort_unstable();
-        assert!(took[10] < Duration::from_millis(50), "{took:?}");
+        let mut plain = Vec::new();
+        for _ in 0..20 {
+            let began = Instant::now();
+            server.ask("SELECT 1").await;
+            plain.push(began.elapsed());
+        }
+        plain.sort_unstable();
+        // A session is opened for each of the others.
+        assert!(took[10] < plain[10] * 10, "{took:?} {plain:?}");
         server.end().await;
     }
 }

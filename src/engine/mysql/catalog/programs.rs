@@ -115,7 +115,11 @@ pub(super) async fn events(reading: &Reading) -> Result<BTreeMap<String, Trigger
         let zone = row.given(10);
         let event = Trigger {
             definition,
-            enabled: row.text(8).to_ascii_lowercase(),
+            // A replica is given every event disabled there, and runs it once it is a primary.
+            enabled: match row.text(8).to_ascii_lowercase().as_str() {
+                "slaveside_disabled" | "replica_side_disabled" => "enabled".to_owned(),
+                state => state.to_owned(),
+            },
             options: stored_with(&mut row, 11, ("time zone", zone)),
             comment: row.given(9),
             inherited: false,

@@ -75,6 +75,7 @@ fn relation(database: &str, name: &str, kind: &str, mut row: Fields) -> Relation
     let said = |option: &&str| *option != "partitioned" && !option.to_ascii_lowercase().starts_with("row_format=");
     let versioned = (kind == "SYSTEM VERSIONED").then(|| "with system versioning".to_owned());
     let created_with = created_with.split_whitespace().filter(said).map(str::to_owned);
+    let comment = row.given(5);
     let options: Vec<String> = format.into_iter().chain(created_with).chain(versioned).collect();
     Relation {
         schema: database.to_owned(),
@@ -89,10 +90,11 @@ fn relation(database: &str, name: &str, kind: &str, mut row: Fields) -> Relation
         options: (!options.is_empty()).then(|| options.join(", ")),
         row_security: None,
         owner: String::new(),
-        // A view's says that it is one, or what is wrong with it.
-        comment: row.given(5).filter(|_| !is_view),
+        comment: comment.clone().filter(|_| !is_view),
         definition: None,
         populated: true,
+        // A view's comment says that it is one, or what is wrong with it.
+        valid: !is_view || comment.is_none_or(|comment| comment == "VIEW"),
         estimated_rows: row.text(7).parse().unwrap_or_default(),
         columns: BTreeMap::new(),
         constraints: BTreeMap::new(),
@@ -114,7 +116,8 @@ async fn define(reading: &Reading, view: &mut Relation) -> Result<(), ReadError>
     match text.split_once(&named) {
         Some((head, query)) => {
             view.options = Some(head.trim_start_matches("CREATE ").to_owned());
-            view.definition = Some(query.to_owned());
+            // Of a view that no longer works the database's own name is told.
+            view.definition = Some(query.replace(&format!("{}.", quote(&view.schema)), ""));
         }
         None => view.definition = Some(text),
     }

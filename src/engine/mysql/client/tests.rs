@@ -1,3 +1,5 @@
+//! The language of the clients.
+
 use super::*;
 
 fn read(engine: EngineKind, text: &str) -> Vec<(usize, String)> {

@@ -10,6 +10,8 @@ pub struct Words {
     pub bare: Vec<String>,
     /// Whatever could be a name, in order and in small letters: words, and what stands in backquotes or in double quotes.
     pub names: Vec<String>,
+    /// What MariaDB's `SET STATEMENT … FOR` sets for the statement that stands behind it; its words are none of the others.
+    pub set_for_it: Vec<String>,
 }
 
 /// The words of a statement. Comments that the server reads (`/*! … */`) are part of it.
@@ -27,10 +29,23 @@ pub fn words(sql: &str, engine: EngineKind) -> Words {
             Kind::Text | Kind::Number | Kind::Space | Kind::Comment | Kind::Sign => {}
         }
     }
-    words
+    words.without_its_settings()
 }
 
 impl Words {
+    fn without_its_settings(self) -> Words {
+        if !self.begin(&["SET", "STATEMENT"]) {
+            return self;
+        }
+        let behind = |of: &[String], word: &str| of.iter().position(|own| own == word).map(|at| at + 1);
+        let (Some(bare), Some(names)) = (behind(&self.bare, "FOR"), behind(&self.names, "for")) else { return self };
+        Words {
+            bare: self.bare[bare..].to_vec(),
+            names: self.names[names..].to_vec(),
+            set_for_it: self.names[..names].to_vec(),
+        }
+    }
+
     /// Whether it begins with these words.
     pub fn begin(&self, with: &[&str]) -> bool {
         self.bare.len() >= with.len() && self.bare.iter().zip(with).all(|(own, word)| own == word)
@@ -70,6 +85,9 @@ mod tests {
         check("/*!40000 ALTER TABLE t */ /* no */ x", "ALTER TABLE T X", &["alter", "table", "t", "x"]);
         check("SELECT 1--1, 'open", "SELECT", &["select"]);
         check("/*M!100100 SET a */; /* open", "SET A", &["set", "a"]);
+        let timed = words("SET STATEMENT lock_wait_timeout=5 FOR ALTER TABLE t FORCE", EngineKind::Mariadb);
+        assert_eq!(timed.bare.join(" "), "ALTER TABLE T FORCE");
+        assert!(timed.set_for_it.contains(&"lock_wait_timeout".to_owned()));
         assert!(words("create  temporary\ntable t", EngineKind::Mysql).begin(&["CREATE", "TEMPORARY"]));
     }
 }

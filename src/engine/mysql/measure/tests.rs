@@ -1,3 +1,5 @@
+//! What statements did, by hand-made sights of it.
+
 use super::*;
 use crate::engine::EngineKind;
 use crate::engine::mysql::client::words::words;
@@ -52,6 +54,7 @@ fn kinds_are_known_by_their_first_words() {
     check("/* c */ alter table t add c int", Kind::Definition);
     check("SET STATEMENT lock_wait_timeout=1 FOR ALTER TABLE t FORCE", Kind::Definition);
     check("SET a = 1", Kind::Session);
+    check("SET @a = (SELECT MAX(id) FROM t)", Kind::Query);
     check("BEGIN", Kind::Session);
     check("BEGIN NOT ATOMIC DELETE FROM t; END", Kind::Routine);
     check("(SELECT 1)", Kind::Query);
@@ -140,6 +143,34 @@ fn rows_read_and_changed_grow_where_they_are_a_share_of_a_table() {
     assert_eq!(by_routine.grows_with, ["carts", "users"], "what it touches cannot be known");
     let inserted = shop.run("INSERT INTO users VALUES (1)", 1, |_| {});
     assert_eq!((inserted.work, inserted.grows_with.len()), (Work::ChangesRows, 0));
+}
+
+#[test]
+fn rows_that_no_counter_tells_are_read_too() {
+    let counted = Shop::new().run("SELECT COUNT(*) FROM carts", 1, |_| {});
+    assert_eq!((counted.work, counted.grows_with), (Work::Scans, vec!["carts".to_owned()]));
+    let by_function = Shop::new().run("SET @done = tidy_up()", 0, |seen| seen.handled.changed = 900);
+    assert_eq!(
+        (by_function.work, by_function.grows_with),
+        (Work::ChangesRows, vec!["carts".to_owned(), "users".to_owned()])
+    );
+    let timed = Shop::new().run("SET STATEMENT lock_wait_timeout = 5 FOR ALTER TABLE carts FORCE", 0, |seen| {
+        (seen.stages.prepared, seen.stages.built) = (1, 1);
+        set(seen, "carts", table(1000, 9, &[("PRIMARY", 90)]));
+    });
+    assert_eq!(modes(&timed), [("carts", "SHARED_NO_WRITE", false), ("carts", "EXCLUSIVE", true)]);
+}
+
+#[test]
+fn what_commits_first_is_known() {
+    let check = |sql: &str, expected| assert_eq!(commits_first(&words(sql, EngineKind::Mariadb)), expected, "{sql}");
+    check("START TRANSACTION", true);
+    check("LOCK TABLES t WRITE", true);
+    check("ANALYZE TABLE t", true);
+    check("CREATE TABLE t (a INT)", true);
+    check("DROP TEMPORARY TABLE IF EXISTS t", false);
+    check("CREATE OR REPLACE TEMPORARY TABLE t (a INT)", false);
+    check("UPDATE t SET a = 1", false);
 }
 
 #[test]

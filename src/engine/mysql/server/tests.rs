@@ -1,3 +1,5 @@
+//! What the servers say of themselves.
+
 use super::*;
 
 #[test]

@@ -19,7 +19,12 @@ const SCHEMA: &str = "rehearsal_proof";
 pub struct PairPulse {
     subscriber: Connection,
     publisher: Connection,
+    /// How often it had failed to apply something before anybody looked: what was mended since says nothing.
+    failed_before: i64,
 }
+
+const SUBSCRIBED: &str = "SELECT subenabled, apply_error_count FROM pg_catalog.pg_subscription
+    LEFT JOIN pg_catalog.pg_stat_subscription_stats ON subid = oid WHERE pg_subscription.subname = $1";
 
 impl PairPulse {
     /// # Errors
@@ -27,7 +32,9 @@ impl PairPulse {
     pub async fn connect(subscriber: &Endpoint, publisher: &Endpoint) -> Result<PairPulse, DriverError> {
         let (subscriber, publisher) = (subscriber.in_database(DATABASE), publisher.in_database(DATABASE));
         let (subscriber, publisher) = futures::try_join!(open(&subscriber), open(&publisher))?;
-        Ok(PairPulse { subscriber, publisher })
+        let row = subscriber.client.query_opt(SUBSCRIBED, &[&SUBSCRIPTION]).await?;
+        let failed_before = row.and_then(|row| row.get::<_, Option<i64>>(1)).unwrap_or_default();
+        Ok(PairPulse { subscriber, publisher, failed_before })
     }
 
     /// Up to where the subscriber has applied the other's log, in bytes; none while it has no slot there.
@@ -41,14 +48,13 @@ impl PairPulse {
     /// # Errors
     /// The driver's.
     pub async fn standing(&self, to: &Position) -> Result<Standing, DriverError> {
-        let subscribed = "SELECT subenabled, apply_error_count FROM pg_catalog.pg_subscription
-            LEFT JOIN pg_catalog.pg_stat_subscription_stats ON subid = oid WHERE pg_subscription.subname = $1";
-        let row = self.subscriber.client.query_opt(subscribed, &[&SUBSCRIPTION]).await?;
+        let row = self.subscriber.client.query_opt(SUBSCRIBED, &[&SUBSCRIPTION]).await?;
         let (Some(row), Some((applied, active))) = (row, self.slot().await?) else {
             let words = "its subscription is gone".to_owned();
             return Ok(Standing { halted: true, words, ..Standing::default() });
         };
-        let (enabled, errors) = (row.get::<_, bool>(0), row.get::<_, Option<i64>>(1).unwrap_or_default());
+        let failed = row.get::<_, Option<i64>>(1).unwrap_or_default();
+        let (enabled, errors) = (row.get::<_, bool>(0), failed - self.failed_before);
         // There is no other kind of position here.
         let missing_bytes = match to {
             Position::Bytes(to) => Some(to.saturating_sub(applied)),
