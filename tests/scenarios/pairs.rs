@@ -1,6 +1,6 @@
 //! Every pair: as it happened fails with exactly its error codes, as it should be passes.
 
-use crate::run::{LABS, Run, alone, has, rehearse, scenario, variant};
+use crate::run::{LABS, Run, alone, beside_others, has, rehearse, scenario, variant};
 
 /// The codes as the scenario file itself declares them.
 fn declared(pair: &str) -> Vec<String> {
@@ -47,11 +47,13 @@ fn pair_with_measured_limits(pair: &str, lab: &str, budget: bool) {
 }
 
 fn pair_as_it_stands(pair: &str, lab: &str, version: &str) {
+    let _machine = alone();
     pair_over(pair, lab, &format!("[topology]\nversion = \"{version}\""));
 }
 
-/// The pair with its engine and version replaced.
+/// The pair with its engine and version replaced. Its limits are seconds, or none.
 fn pair_on(pair: &str, lab: &str, engine: &str, version: &str) {
+    let _machine = beside_others();
     pair_over(pair, lab, &format!("[topology]\nengine = \"{engine}\"\nversion = \"{version}\""));
 }
 
@@ -59,7 +61,6 @@ fn pair_over(pair: &str, lab: &str, over: &str) {
     if !has(lab) {
         return;
     }
-    let _machine = alone();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let failed = rehearse(&variant(folder.path(), &scenario(&format!("{pair}/as-it-happened")), over), lab);
     failed.assert_exit(1);
@@ -93,19 +94,19 @@ fn rebuilt_table_on_18() {
 
 #[test]
 fn standby_settings() {
-    pair_as_it_stands("standby-settings", "native", "15");
+    pair_on("standby-settings", "native", "postgres", "15");
 }
 
 /// Where a standby does not pause but ends.
 #[test]
 fn standby_settings_on_13() {
-    pair_as_it_stands("standby-settings", "docker", "13");
+    pair_on("standby-settings", "docker", "postgres", "13");
 }
 
 /// Two servers that write to each other, and a column that only one of them got.
 #[test]
 fn pair_columns() {
-    pair_as_it_stands("pair-columns", "docker", "17");
+    pair_on("pair-columns", "docker", "postgres", "17");
 }
 
 #[test]

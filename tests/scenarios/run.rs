@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rehearsal::engine::postgres::server;
 use rehearsal::lab;
@@ -19,10 +19,16 @@ pub struct Run {
     folder: tempfile::TempDir,
 }
 
+static MACHINE: RwLock<()> = RwLock::new(());
+
 /// Held while a run goes on: timings want the machine for themselves.
-pub fn alone() -> MutexGuard<'static, ()> {
-    static MACHINE: Mutex<()> = Mutex::new(());
-    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+pub fn alone() -> RwLockWriteGuard<'static, ()> {
+    MACHINE.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Held while a run goes on of which no short time is asked: others of the kind may go on beside it.
+pub fn beside_others() -> RwLockReadGuard<'static, ()> {
+    MACHINE.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether this machine has the lab at all. With `CI=true` every lab is there, or the test fails in it.
