@@ -13,6 +13,8 @@ pub type DriverError = mysql_async::Error;
 
 /// The most that either server takes at once.
 const MOST_BYTES: usize = 1 << 30;
+/// For a session to take its leave.
+const LEAVE: Duration = Duration::from_secs(3);
 /// For the driver's own reckoning alone.
 const WAIT_TIMEOUT_S: usize = 28_800;
 
@@ -37,7 +39,8 @@ fn options(endpoint: &Endpoint) -> OptsBuilder {
 }
 
 /// Connects, does the work, and takes its leave: a session that only ends is a warning in the server's log. Such a session is the tool's
-/// own: it commits by itself, and its statements may take their time, whatever the server's settings.
+/// own: it commits by itself, and its statements may take their time, whatever the server's settings. `deadline` is of the connecting alone:
+/// whoever calls this times the work, by [`in_time`] or otherwise.
 ///
 /// # Errors
 /// The driver's.
@@ -49,8 +52,29 @@ pub async fn with<T>(
     let own = if endpoint.application.is_empty() { &endpoint.named("rehearsal") } else { endpoint };
     let mut connection = opened(own, &format!("SET SESSION {}", own_settings(endpoint.engine)), deadline).await?;
     let done = work(&mut connection).await?;
-    connection.disconnect().await?;
+    leave(connection).await;
     Ok(done)
+}
+
+/// Ends a session in order, or lets go of it where the server does not take notice.
+pub async fn leave(connection: Conn) {
+    if let Err(error) = in_time(LEAVE, connection.disconnect()).await {
+        tracing::debug!(%error, "a session did not end in order");
+    }
+}
+
+/// # Errors
+/// The driver's, or that there was no answer in time: a connection that was asked is of no use any more.
+pub async fn in_time<T>(
+    deadline: Duration,
+    asking: impl Future<Output = Result<T, DriverError>>,
+) -> Result<T, DriverError> {
+    match tokio::time::timeout(deadline, asking).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            Err(std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer within {deadline:?}")).into())
+        }
+    }
 }
 
 /// What the tool's own sessions set.
@@ -83,10 +107,18 @@ pub async fn opened(endpoint: &Endpoint, first: &str, deadline: Duration) -> Res
         connection.query_drop(format!("{}{first}", begins(&endpoint.application))).await?;
         Ok(connection)
     };
-    match tokio::time::timeout(deadline, opening).await {
-        Ok(opened) => opened,
-        Err(_) => {
-            Err(std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer within {deadline:?}")).into())
-        }
+    in_time(deadline, opening).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_never_answers_is_not_waited_for() {
+        let silent = std::future::pending::<Result<(), DriverError>>();
+        let error = in_time(Duration::from_millis(3), silent).await.expect_err("nobody answered");
+        assert!(error.to_string().contains("no answer within 3ms"), "{error}");
+        assert_eq!(in_time(LEAVE, async { Ok(7) }).await.expect("answered"), 7);
     }
 }

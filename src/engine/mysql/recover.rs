@@ -14,7 +14,7 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use tokio::time::Instant;
 
-use super::connect::{DriverError, opened, own_settings};
+use super::connect::{DriverError, in_time, leave, opened, own_settings};
 use super::names::literal;
 use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;
@@ -137,9 +137,7 @@ impl Recording {
         let back = put_back(&mut self.connection, &self.users, &self.before).await;
         read?;
         back?;
-        if let Err(error) = self.connection.disconnect().await {
-            tracing::debug!(%error, "a session did not end in order");
-        }
+        leave(self.connection).await;
         Ok(self.collected.recovered(self.engine, show_values))
     }
 
@@ -283,9 +281,5 @@ async fn within<T>(
     what: &'static str,
     asking: impl Future<Output = Result<T, DriverError>>,
 ) -> Result<T, RecoverError> {
-    let answer = match tokio::time::timeout(ANSWER, asking).await {
-        Ok(answer) => answer,
-        Err(_) => Err(std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer within {ANSWER:?}")).into()),
-    };
-    answer.map_err(|source| RecoverError::Database { what, source })
+    in_time(ANSWER, asking).await.map_err(|source| RecoverError::Database { what, source })
 }

@@ -8,7 +8,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row, from_value_opt};
 use tokio::sync::Mutex;
 
-use super::connect::{DriverError, opened, own_settings, with};
+use super::connect::{DriverError, in_time, leave, opened, own_settings, with};
 use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::replication::{Position, Standing};
@@ -17,6 +17,10 @@ use crate::engine::replication::{Position, Standing};
 const DATABASE: &str = "rehearsal_heartbeat";
 
 const CONNECT: Duration = Duration::from_secs(5);
+/// Of questions that no user's lock holds up.
+const ANSWER: Duration = Duration::from_secs(20);
+/// A thread that is stopped ends what it is applying first.
+const STOP: Duration = Duration::from_secs(120);
 /// The servers' own default, in seconds.
 const USUAL_RETRY_S: u32 = 60;
 /// Waits for nobody's lock for long.
@@ -42,7 +46,8 @@ impl Heart {
         ] {
             connection.query_drop(statement).await?;
         }
-        connection.disconnect().await
+        leave(connection).await;
+        Ok(())
     }
 
     /// # Errors
@@ -194,7 +199,7 @@ pub async fn written_by(superuser: &Endpoint) -> Result<String, DriverError> {
         _ => "SELECT @@GLOBAL.gtid_current_pos",
     };
     let ask = async |connection: &mut Conn| connection.query_first::<String, _>(written).await;
-    Ok(with(&superuser.in_database(""), CONNECT, ask).await?.unwrap_or_default())
+    Ok(in_time(ANSWER, with(&superuser.in_database(""), CONNECT, ask)).await?.unwrap_or_default())
 }
 
 /// Why the replica gets or applies nothing any more; none while it does. An applier's own words hold row values, and only its error's
@@ -203,7 +208,8 @@ pub async fn written_by(superuser: &Endpoint) -> Result<String, DriverError> {
 /// # Errors
 /// The driver's.
 pub async fn ailment(superuser: &Endpoint) -> Result<Option<String>, DriverError> {
-    with(&superuser.in_database(""), CONNECT, async |connection| Ok(Status::of(connection).await?.ailment())).await
+    let ask = async |connection: &mut Conn| Ok(Status::of(connection).await?.ailment());
+    in_time(ANSWER, with(&superuser.in_database(""), CONNECT, ask)).await
 }
 
 /// Gives the replica the interval after which production's looks again for whom it lost.
@@ -223,13 +229,13 @@ pub async fn as_in_production(replica: &Endpoint) -> Result<(), DriverError> {
             "START SLAVE".to_owned(),
         ],
     };
-    with(&replica.in_database(""), CONNECT, async |connection| {
+    let tell = async |connection: &mut Conn| {
         for statement in statements {
             connection.query_drop(statement).await?;
         }
         Ok(())
-    })
-    .await
+    };
+    in_time(STOP, with(&replica.in_database(""), CONNECT, tell)).await
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use tokio::io::AsyncRead;
 
-use super::connect::{DriverError, own_settings, with};
+use super::connect::{DriverError, in_time, own_settings, with};
 use super::error::shown;
 use super::names::quote;
 use super::server_log::is_disk_full;
@@ -18,6 +18,10 @@ use crate::engine::host::{Exec, ExecOutput, Host, HostError};
 use crate::event::{TableSize, with_causes};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
+/// Of a question that touches catalogs only.
+const CATALOG_DEADLINE: Duration = Duration::from_secs(60);
+/// Of what reads every row that was restored.
+const ROWS_DEADLINE: Duration = Duration::from_secs(3600);
 /// Of a dump, held between who reads it and who takes it in.
 const PIPE: usize = 1 << 18;
 /// With less than this no table grows.
@@ -140,7 +144,7 @@ impl Target<'_> {
              WHERE schema_name NOT IN {SYSTEM} AND schema_name <> ? ORDER BY 1"
         );
         let ask = async |connection: &mut Conn| connection.exec(asked, (&self.endpoint.database,)).await;
-        with(&self.endpoint.in_database(""), CONNECT_DEADLINE, ask).await.map_err(failed)
+        in_time(CATALOG_DEADLINE, with(&self.endpoint.in_database(""), CONNECT_DEADLINE, ask)).await.map_err(failed)
     }
 }
 
@@ -187,7 +191,7 @@ pub async fn settle(endpoint: &Endpoint) -> Result<Vec<String>, RestoreError> {
         Ok(notes)
     };
     let failed = |source| RestoreError::Database { what: "could not gather statistics", source };
-    with(endpoint, CONNECT_DEADLINE, gather).await.map_err(failed)
+    in_time(ROWS_DEADLINE, with(endpoint, CONNECT_DEADLINE, gather)).await.map_err(failed)
 }
 
 /// Exact rows, and bytes as the server estimates them, of every table.
@@ -212,12 +216,12 @@ pub async fn table_sizes(endpoint: &Endpoint) -> Result<Vec<TableSize>, RestoreE
         Ok(sizes)
     };
     let failed = |source| RestoreError::Database { what: "could not count rows", source };
-    with(endpoint, CONNECT_DEADLINE, count).await.map_err(failed)
+    in_time(ROWS_DEADLINE, with(endpoint, CONNECT_DEADLINE, count)).await.map_err(failed)
 }
 
 async fn tables(connection: &mut Conn, database: &str) -> Result<Vec<String>, DriverError> {
     let asked = "SELECT table_name FROM information_schema.tables
-        WHERE table_schema = ? AND table_type = 'BASE TABLE' ORDER BY 1";
+        WHERE table_schema = ? AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY 1";
     connection.exec(asked, (database,)).await
 }
 

@@ -13,7 +13,7 @@ use mysql_async::prelude::Queryable;
 use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::host::{Exec, Host, HostError};
-use crate::engine::mysql::connect::{DriverError, with};
+use crate::engine::mysql::connect::{DriverError, in_time, with};
 use crate::engine::mysql::names::{account, literal, quote};
 use crate::engine::mysql::server_log::{self, Lines, is_disk_full};
 use crate::engine::server::coming_up::{ATTEMPT_DEADLINE, ComingUp, come_up};
@@ -446,10 +446,12 @@ impl ComingUp for Server {
 /// Variables" of the manuals).
 async fn ask(endpoint: &Endpoint) -> Result<(String, BTreeMap<String, String>), DriverError> {
     let asked = "SELECT VERSION(), @@innodb_flush_log_at_trx_commit, @@innodb_doublewrite";
-    let (version, flush, doublewrite): (String, String, String) =
-        with(endpoint, ATTEMPT_DEADLINE, async |connection| connection.query_first(asked).await)
-            .await?
-            .unwrap_or_default();
+    let (version, flush, doublewrite): (String, String, String) = in_time(
+        CATALOG_DEADLINE,
+        with(endpoint, ATTEMPT_DEADLINE, async |connection| connection.query_first(asked).await),
+    )
+    .await?
+    .unwrap_or_default();
     let mut relaxed = BTreeMap::new();
     if flush != "1" {
         relaxed.insert("innodb_flush_log_at_trx_commit".to_owned(), flush);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use super::connect::{DriverError, with};
+use super::connect::{DriverError, in_time, with};
 use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;
 
@@ -35,7 +35,7 @@ impl Unlogged {
                 let keeps = "SELECT COUNT(*) = 2 FROM performance_schema.setup_consumers
                     WHERE name IN ('events_transactions_current', 'events_transactions_history') AND enabled = 'YES'";
                 let ask = async |connection: &mut Conn| connection.query_first::<bool, _>(keeps).await;
-                with(&superuser.in_database(""), within, ask).await? != Some(true)
+                in_time(within, with(&superuser.in_database(""), within, ask)).await? != Some(true)
             }
             _ => false,
         };
@@ -55,7 +55,7 @@ impl Unlogged {
             JOIN performance_schema.threads USING (thread_id) WHERE processlist_id = ? AND gtid LIKE '%:%'
             ORDER BY event_id LIMIT 1";
         let ask = async |connection: &mut Conn| connection.exec_first::<String, _, _>(logged, (session,)).await;
-        self.seen = with(&self.superuser, self.within, ask).await?;
+        self.seen = in_time(self.within, with(&self.superuser, self.within, ask)).await?;
         Ok(())
     }
 

@@ -58,7 +58,7 @@ impl Reach {
         }
         let asked = format!(
             "SELECT table_schema, table_name, COALESCE(engine, '') FROM information_schema.tables
-            WHERE table_type = 'BASE TABLE' AND table_schema NOT IN {SYSTEM}"
+            WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND table_schema NOT IN {SYSTEM}"
         );
         let tables: Vec<(String, String, String)> = connection.query(asked).await?;
         for (database, table, engine) in tables {

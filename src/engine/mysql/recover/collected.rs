@@ -53,10 +53,14 @@ pub(super) struct Event {
     pub sent: u64,
 }
 
+/// Text as the server kept it: in another character set, or cut within a character.
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
 impl Event {
     pub fn of((thread, event, name, sql, error, state, message, start, end, affected, sent): Row) -> Event {
-        // Either may have been cut within a character.
-        let text = |bytes: Option<Vec<u8>>| bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let text = |bytes: Option<Vec<u8>>| bytes.as_deref().map(lossy);
         let (sql, message) = (text(sql), text(message));
         Event { thread, event, name, sql, error, state, message, start, end, affected, sent }
     }
@@ -148,9 +152,9 @@ impl Collected {
 
     /// Takes the texts of prepared statements that run now. One is sure where it is the same in two looks: between a thread's event and
     /// its text the thread may have gone on to another.
-    pub fn look_at(&mut self, running: Vec<(u64, u64, String)>) {
+    pub fn look_at(&mut self, running: Vec<(u64, u64, Vec<u8>)>) {
         let running: HashMap<(u64, u64), String> =
-            running.into_iter().map(|(thread, event, text)| ((thread, event), text)).collect();
+            running.into_iter().map(|(thread, event, text)| ((thread, event), lossy(&text))).collect();
         for (key, text) in &running {
             if self.running.get(key) == Some(text) {
                 self.texts.entry(*key).or_insert_with(|| text.clone());
@@ -372,9 +376,9 @@ mod tests {
             Event { name: "statement/com/Prepare".into(), ..event(8, 8, "", "SELECT ?") },
             Event { name: "statement/com/Execute".into(), ..event(8, 9, "", "SELECT ?") },
         ]);
-        let running = |text: &str| vec![(8, 4, text.to_owned()), (8, 5, "another".to_owned())];
+        let running = |text: &str| vec![(8, 4, text.as_bytes().to_vec()), (8, 5, b"another".to_vec())];
         collected.look_at(running("UPDATE t SET a = 'Ann'"));
-        collected.look_at(vec![(8, 4, "UPDATE t SET a = 'Ann'".to_owned()), (8, 5, "and another".to_owned())]);
+        collected.look_at(vec![(8, 4, b"UPDATE t SET a = 'Ann'".to_vec()), (8, 5, b"and another".to_vec())]);
         let found = collected.recovered(EngineKind::Mariadb, false).statements;
         let told: Vec<_> = found.iter().map(|each| (each.command.as_str(), each.sql.as_str())).collect();
         let unknown = ("EXECUTE", "EXECUTE /* a prepared statement whose text the server did not keep */");
