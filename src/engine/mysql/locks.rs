@@ -24,6 +24,15 @@ impl MetadataLock {
         self.kind == other.kind && self.schema == other.schema && self.name == other.name
     }
 
+    fn writes(&self) -> bool {
+        !["SHARED", "SHARED_HIGH_PRIO", "SHARED_READ", "SHARED_READ_ONLY"].contains(&self.mode.as_str())
+    }
+
+    fn is_of_server(&self) -> bool {
+        let of_server = ["mysql", "sys", "performance_schema", "information_schema"];
+        self.schema.as_deref().is_some_and(|schema| of_server.contains(&schema))
+    }
+
     /// Whether this request waits for that lock, or behind that request, of another session.
     pub fn waits_for(&self, other: &MetadataLock) -> bool {
         !self.granted && self.session != other.session && self.is_of_same(other) && {
@@ -31,6 +40,56 @@ impl MetadataLock {
             rows.iter().any(|(asked, before)| *asked == self.mode && before.contains(&other.mode.as_str()))
         }
     }
+}
+
+/// Engines that lock rows, or nothing; whoever writes to a table of another has it alone (chapters "Internal Locking Methods" of the
+/// manuals).
+const OF_ROWS: [&str; 5] = ["InnoDB", "ROCKSDB", "TokuDB", "ndbcluster", "ARCHIVE"];
+
+/// Whether a statement locks a table of that engine whole, beside its metadata.
+pub fn locks_whole(engine: &str) -> bool {
+    !OF_ROWS.iter().any(|each| each.eq_ignore_ascii_case(engine))
+}
+
+/// Somebody who has their metadata locks, and waits on: for the lock of a whole table, or for a table that was flushed to be closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableWait {
+    pub session: i32,
+    pub is_flush: bool,
+}
+
+/// The table that a session waits for, and the sessions in its way, by what they all hold; of `FLUSH TABLES` itself no table is known.
+/// Neither server says which statement has the lock: whoever uses the table and does not wait for it likewise.
+pub fn behind(wait: TableWait, waits: &[TableWait], locks: &[MetadataLock]) -> (Option<MetadataLock>, Vec<i32>) {
+    let is_waiting = |session| waits.iter().any(|each| each.is_flush == wait.is_flush && Some(each.session) == session);
+    let of_tables = || locks.iter().filter(|lock| lock.granted && lock.kind == "TABLE" && !lock.is_of_server());
+    let uses = |session: i32| of_tables().filter(move |lock| lock.session == Some(session));
+    let others = |table: &MetadataLock| -> Vec<&MetadataLock> {
+        let in_way = |other: &&MetadataLock| {
+            other.session != Some(wait.session)
+                && other.is_of_same(table)
+                && (wait.is_flush || table.writes() || other.writes())
+        };
+        of_tables().filter(in_way).collect()
+    };
+    let mine = uses(wait.session).find(|table| !others(table).is_empty()).or_else(|| uses(wait.session).next());
+    let mut before: Vec<i32> = match mine {
+        Some(table) => {
+            let (waiting, working): (Vec<_>, Vec<_>) =
+                others(table).into_iter().partition(|other| is_waiting(other.session));
+            let before = if working.is_empty() && !wait.is_flush { waiting } else { working };
+            let flushing =
+                waits.iter().filter(|each| wait.is_flush && each.is_flush && uses(each.session).next().is_none());
+            before.iter().filter_map(|lock| lock.session).chain(flushing.map(|each| each.session)).collect()
+        }
+        None if wait.is_flush => {
+            of_tables().filter(|lock| !is_waiting(lock.session)).filter_map(|lock| lock.session).collect()
+        }
+        None => Vec::new(),
+    };
+    before.sort_unstable();
+    before.dedup();
+    (mine.cloned(), before)
 }
 
 /// A request, and the locks that others may hold which it waits for.
@@ -227,6 +286,36 @@ mod tests {
         check("BACKUP_COMMIT", "BACKUP_FTWRL1", true, false);
         // GET_LOCK, which MariaDB holds by another name.
         check("SHARED_NO_WRITE", "SHARED_NO_WRITE", false, true);
+    }
+
+    #[test]
+    fn who_waits_for_a_whole_table_waits_behind_those_who_use_it() {
+        let on = |session, is_flush| TableWait { session, is_flush };
+        let check =
+            |wait: TableWait, waits: &[TableWait], locks: &[MetadataLock], table: Option<&str>, expected: &[i32]| {
+                let (found, before) = behind(wait, waits, locks);
+                let found = found.and_then(|lock| lock.name);
+                assert_eq!((found.as_deref(), before.as_slice()), (table, expected), "{wait:?}");
+            };
+        // One writes, two who read and one who writes wait.
+        let locks = [
+            lock(1, "SHARED_WRITE", true),
+            lock(2, "SHARED_READ", true),
+            lock(3, "SHARED_READ", true),
+            lock(4, "SHARED_WRITE", true),
+        ];
+        let waits = [on(2, false), on(3, false), on(4, false)];
+        check(waits[0], &waits, &locks, Some("t"), &[1]);
+        check(waits[2], &waits, &locks, Some("t"), &[1]);
+        // What they use besides is not what they wait for.
+        let besides = MetadataLock { name: Some("u".into()), ..lock(2, "SHARED_READ", true) };
+        check(waits[0], &waits, &[besides, locks[0].clone(), locks[1].clone()], Some("t"), &[1]);
+        // Reads get along.
+        check(on(2, false), &[on(2, false)], &locks[1..3], Some("t"), &[]);
+        // FLUSH TABLES waits for one who reads, and another waits for both.
+        let (reads, waits) = ([lock(1, "SHARED_READ", true), lock(3, "SHARED_READ", true)], [on(2, true), on(3, true)]);
+        check(waits[0], &waits, &reads, None, &[1]);
+        check(waits[1], &waits, &reads, Some("t"), &[1, 2]);
     }
 
     /// Two that are granted together must both be allowed to hold: a wait goes one way or the other by the order alone.

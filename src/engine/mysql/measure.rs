@@ -66,6 +66,8 @@ pub struct Table {
     pub indexes: BTreeMap<String, BTreeSet<u64>>,
     /// The column with AUTO_INCREMENT.
     pub numbered: Option<String>,
+    /// Its engine locks it whole for each statement, beside the metadata.
+    pub locked_whole: bool,
 }
 
 /// Stages that the session went through: how often.
@@ -359,10 +361,17 @@ impl Tracker {
         let mut locks: BTreeMap<String, Lock> = BTreeMap::new();
         let seen_modes = ended.sampled.iter().map(|(relation, mode)| (relation.clone(), mode.clone()));
         for (relation, mode) in seen_modes.chain(strongest(&seen.locks)) {
-            let held = self.held.get(&relation).map_or(0, |mode| strength(mode));
+            let is_whole = self.is_locked_whole(&relation, seen);
+            // Those locks end with each statement, and the next takes its own.
+            let takes_anew = is_whole && ended.words.names.contains(&relation.to_lowercase());
+            let held = self.held.get(&relation).filter(|_| !takes_anew).map_or(0, |mode| strength(mode));
             let known = locks.get(&relation).map_or(0, |lock| strength(&lock.mode));
             if strength(&mode) > held.max(known) {
                 let mut taken = lock(&relation, &mode, false);
+                if is_whole && ended.kind != Kind::Definition {
+                    taken.stops_reads |= matches!(mode.as_str(), "SHARED_WRITE" | "SHARED_WRITE_LOW_PRIO");
+                    taken.stops_writes |= taken.stops_reads || mode == "SHARED_READ";
+                }
                 // On MariaDB, LOCK TABLES … READ holds no more than that, and a lock of another layer that stops writers.
                 taken.stops_writes |= ended.words.begin(&["LOCK"]) && mode == "SHARED_READ";
                 locks.insert(relation.clone(), taken);
@@ -383,6 +392,12 @@ impl Tracker {
         }
         let others = sorted(locks.into_values().collect());
         of_definition.into_iter().chain(others).collect()
+    }
+
+    /// Tables of other databases are not known, and taken for InnoDB's.
+    fn is_locked_whole(&self, relation: &str, seen: &Seen) -> bool {
+        let now = seen.tables.as_ref().and_then(|tables| tables.get(relation));
+        now.or_else(|| self.tables.get(relation)).is_some_and(|table| table.locked_whole)
     }
 }
 

@@ -13,8 +13,8 @@ use mysql_async::Conn;
 use mysql_async::prelude::{FromRow, Queryable};
 use tokio::sync::Mutex;
 
-use super::connect::{DriverError, opened, own_settings};
-use super::locks::MetadataLock;
+use super::connect::{DriverError, in_time, opened, own_settings};
+use super::locks::{MetadataLock, TableWait, behind};
 use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::waits::{BackEnd, Waiting};
@@ -69,18 +69,19 @@ impl Waits {
         let mut waiting = Vec::new();
         let rows = match self.engine {
             EngineKind::Mysql => {
-                let (metadata, rows) = self.anybody(ANYBODY_ON_MYSQL).await?;
-                if metadata {
-                    waiting = self.of_metadata(self.ask(METADATA).await?);
+                let (metadata, tables, rows) = self.anybody(ANYBODY_ON_MYSQL).await?;
+                if metadata || tables {
+                    waiting = self.of_metadata(tables).await?;
                 }
                 if rows { self.ask(ROWS_OF_MYSQL).await? } else { Vec::new() }
             }
             _ => {
                 let mut last = self.rows.lock().await;
                 let is_due = last.0.is_none_or(|asked| asked.elapsed() >= COPY);
-                let (metadata, rows) = self.anybody(if is_due { ANYBODY } else { ANYBODY_BUT_ROWS }).await?;
-                if metadata {
-                    waiting = self.of_metadata(self.ask(METADATA).await?);
+                let anybody = if is_due { ANYBODY } else { ANYBODY_BUT_ROWS };
+                let (metadata, tables, rows) = self.anybody(anybody).await?;
+                if metadata || tables {
+                    waiting = self.of_metadata(tables).await?;
                 }
                 if is_due {
                     let found = if rows { self.ask(ROWS_OF_MARIADB).await? } else { Vec::new() };
@@ -103,35 +104,23 @@ impl Waits {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let found: Vec<(i32, String, String, String)> =
-            self.ask(&BACK_ENDS.replace("SESSIONS", &ids.join(", "))).await?;
-        let described = found.into_iter().map(|(pid, thread, application, sql)| BackEnd {
-            pid,
-            application,
-            server: own_thread(&thread),
-            sql,
-        });
-        Ok(described.collect())
+        let found: Vec<Known> = self.ask(&BACK_ENDS.replace("SESSIONS", &ids.join(", "))).await?;
+        Ok(found.into_iter().map(back_end).collect())
     }
 
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
     }
 
-    /// Whether somebody waits for a metadata lock, and for a row.
-    async fn anybody(&self, sql: &str) -> Result<(bool, bool), DriverError> {
-        let found: Vec<(bool, bool)> = self.ask(sql).await?;
+    /// Whether somebody waits for a metadata lock, for a whole table, and for a row.
+    async fn anybody(&self, sql: &str) -> Result<(bool, bool, bool), DriverError> {
+        let found: Vec<(bool, bool, bool)> = self.ask(&sql.replace("TABLE_WAITS", TABLE_WAITS)).await?;
         Ok(found.first().copied().unwrap_or_default())
     }
 
     async fn ask<T: FromRow + Send + 'static>(&self, sql: &str) -> Result<Vec<T>, DriverError> {
         let mut connection = self.connection.lock().await;
-        let answer = match tokio::time::timeout(ANSWER, connection.query(sql)).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                Err(std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer within {ANSWER:?}")).into())
-            }
-        };
+        let answer = in_time(ANSWER, connection.query(sql)).await;
         // Whatever the server says itself, it goes on talking.
         if answer.as_ref().is_err_and(|error| !matches!(error, DriverError::Server(_))) {
             self.closed.store(true, Ordering::Relaxed);
@@ -139,8 +128,42 @@ impl Waits {
         answer
     }
 
-    fn of_metadata(&self, found: Vec<Held>) -> Vec<Waiting> {
+    /// Waits for metadata locks; and for what comes after them where `with_tables`.
+    async fn of_metadata(&self, with_tables: bool) -> Result<Vec<Waiting>, DriverError> {
+        let stuck: Vec<Stuck> = match with_tables {
+            true => self.ask(&STUCK.replace("TABLE_WAITS", TABLE_WAITS)).await?,
+            false => Vec::new(),
+        };
+        let found: Vec<Held> = self.ask(METADATA).await?;
         let held: Vec<(MetadataLock, Option<Duration>)> = found.into_iter().map(described).collect();
+        let mut waiting = self.for_metadata(&held);
+        self.of_tables(&stuck, held.into_iter().map(|(lock, _)| lock).collect(), &mut waiting);
+        Ok(waiting)
+    }
+
+    fn of_tables(&self, stuck: &[Stuck], held: Vec<MetadataLock>, waiting: &mut Vec<Waiting>) {
+        let waits: Vec<TableWait> =
+            stuck.iter().map(|(session, is_flush, _)| TableWait { session: *session, is_flush: *is_flush }).collect();
+        for (wait, (.., waited)) in waits.iter().zip(stuck) {
+            let (table, blockers) = behind(*wait, &waits, &held);
+            let relation = table.and_then(|table| Some(self.relation(&table.schema?, &table.name?)));
+            // It has got what it waited for, between two questions.
+            if waiting.iter().any(|each| each.pid == wait.session) || (relation.is_none() && !wait.is_flush) {
+                continue;
+            }
+            let mode = if wait.is_flush { "table flush" } else { "table level lock" };
+            waiting.push(Waiting {
+                pid: wait.session,
+                target: format!("{mode} {}", relation.as_deref().unwrap_or_default()),
+                mode: mode.to_owned(),
+                relation,
+                waited: waited.map(|picoseconds| Duration::from_nanos(picoseconds / 1000)),
+                blockers,
+            });
+        }
+    }
+
+    fn for_metadata(&self, held: &[(MetadataLock, Option<Duration>)]) -> Vec<Waiting> {
         let requests = held.iter().filter(|(lock, _)| !lock.granted);
         let waiting = requests.filter_map(|(lock, waited)| {
             let mut blockers: Vec<i32> =
@@ -212,6 +235,14 @@ impl Waits {
     }
 }
 
+/// A session: number, thread, application, statement. Of the last two either may be in another character set, or cut within a character.
+type Known = (i32, String, Vec<u8>, Vec<u8>);
+
+fn back_end((pid, thread, application, sql): Known) -> BackEnd {
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    BackEnd { pid, application: text(application), server: own_thread(&thread), sql: text(sql) }
+}
+
 /// What a thread of the server's own does; none for a session's, by the thread's name: "thread/sql/one_connection".
 fn own_thread(name: &str) -> Option<String> {
     let name = name.rsplit('/').next().unwrap_or(name);
@@ -250,19 +281,35 @@ fn described((kind, schema, name, mode, granted, event, session, waited): Held) 
     (lock, waited.map(|picoseconds| Duration::from_nanos(picoseconds / 1000)))
 }
 
+/// Who waits for a whole table: session, whether it was flushed, picoseconds of the wait.
+type Stuck = (i32, bool, Option<u64>);
+
 /// A wait for a row: waiter, who is in its way (0 = a prepared transaction), schema (none where the name has it), name, kind, mode, lock.
 type RowWait = (i32, i32, Option<String>, String, String, String, String);
 
 const ANYBODY_ON_MYSQL: &str = "
 SELECT EXISTS (SELECT 1 FROM performance_schema.metadata_locks WHERE LOCK_STATUS = 'PENDING'),
+    EXISTS (SELECT 1 FROM performance_schema.threads WHERE PROCESSLIST_STATE IN TABLE_WAITS),
     EXISTS (SELECT 1 FROM performance_schema.data_lock_waits)";
 
 const ANYBODY: &str = "
 SELECT EXISTS (SELECT 1 FROM performance_schema.metadata_locks WHERE LOCK_STATUS = 'PENDING'),
+    EXISTS (SELECT 1 FROM performance_schema.threads WHERE PROCESSLIST_STATE IN TABLE_WAITS),
     EXISTS (SELECT 1 FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT')";
 
 const ANYBODY_BUT_ROWS: &str = "
-SELECT EXISTS (SELECT 1 FROM performance_schema.metadata_locks WHERE LOCK_STATUS = 'PENDING'), FALSE";
+SELECT EXISTS (SELECT 1 FROM performance_schema.metadata_locks WHERE LOCK_STATUS = 'PENDING'),
+    EXISTS (SELECT 1 FROM performance_schema.threads WHERE PROCESSLIST_STATE IN TABLE_WAITS), FALSE";
+
+/// Chapters "General Thread States" of the manuals.
+const TABLE_WAITS: &str = "('Waiting for table level lock', 'Waiting for table flush')";
+
+const STUCK: &str = "
+SELECT t.PROCESSLIST_ID, t.PROCESSLIST_STATE = 'Waiting for table flush', s.TIMER_WAIT
+FROM performance_schema.threads t
+LEFT JOIN performance_schema.events_stages_current s ON s.THREAD_ID = t.THREAD_ID AND s.END_EVENT_ID IS NULL
+    AND s.EVENT_NAME LIKE 'stage/%/Waiting for table %'
+WHERE t.PROCESSLIST_STATE IN TABLE_WAITS AND t.PROCESSLIST_ID IS NOT NULL AND t.PROCESSLIST_ID <> CONNECTION_ID()";
 
 const METADATA: &str = "
 SELECT m.OBJECT_TYPE, m.OBJECT_SCHEMA, m.OBJECT_NAME, m.LOCK_TYPE, m.LOCK_STATUS = 'GRANTED',
@@ -310,6 +357,13 @@ mod tests {
         };
         check("`shop`.`t`", "shop", "t");
         check("`shop`.`a``b` /* Partition `p0` */", "shop", "a`b");
+    }
+
+    #[test]
+    fn a_statement_that_is_cut_within_a_character_is_shown() {
+        let cut = b"SELECT 'caf\xc3".to_vec();
+        let known = back_end((7, "thread/sql/one_connection".to_owned(), b"caf\xe9".to_vec(), cut));
+        assert_eq!((known.application.as_str(), known.sql.as_str()), ("caf\u{fffd}", "SELECT 'caf\u{fffd}"));
     }
 
     #[test]

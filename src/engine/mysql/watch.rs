@@ -10,7 +10,8 @@ use std::time::Duration;
 use mysql_async::Conn;
 use mysql_async::prelude::{FromRow, Queryable};
 
-use super::connect::{DriverError, opened, own_settings};
+use super::connect::{DriverError, leave, opened, own_settings};
+use super::locks::locks_whole;
 use super::log;
 use super::measure::{Handled, Seen, Stages, Table};
 use super::names::literal;
@@ -153,9 +154,7 @@ impl Observer {
 
     /// Takes its leave.
     pub async fn close(self) {
-        if let Err(error) = self.connection.disconnect().await {
-            tracing::debug!(%error, "an observing session did not end in order");
-        }
+        leave(self.connection).await;
     }
 
     async fn stages(&mut self) -> Result<Stages, DriverError> {
@@ -203,11 +202,15 @@ impl Observer {
     /// Every table of the database.
     async fn tables(&mut self) -> Result<BTreeMap<String, Table>, DriverError> {
         let asked = format!(
-            "SELECT table_name FROM information_schema.tables WHERE table_schema = {} AND table_type = 'BASE TABLE'",
+            "SELECT table_name, engine FROM information_schema.tables
+            WHERE table_schema = {} AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')",
             literal(&self.database)
         );
-        let names: Vec<String> = self.rows(asked).await?;
-        let mut tables: BTreeMap<String, Table> = names.into_iter().map(|name| (name, Table::default())).collect();
+        let named: Vec<(String, Option<String>)> = self.rows(asked).await?;
+        let known = |(name, engine): (String, Option<String>)| {
+            (name, Table { locked_whole: engine.as_deref().is_some_and(locks_whole), ..Table::default() })
+        };
+        let mut tables: BTreeMap<String, Table> = named.into_iter().map(known).collect();
         let asked = format!(
             "SELECT table_name, column_name FROM information_schema.columns
             WHERE table_schema = {} AND extra LIKE '%auto_increment%'",

@@ -6,7 +6,7 @@ use crate::engine::mysql::client::words::words;
 
 fn table(rows: u64, id: u64, indexes: &[(&str, u64)]) -> Table {
     let indexes = indexes.iter().map(|(name, id)| ((*name).to_owned(), BTreeSet::from([*id]))).collect();
-    Table { rows: Some(rows), ids: BTreeSet::from([id]), indexes, numbered: None }
+    Table { rows: Some(rows), ids: BTreeSet::from([id]), indexes, ..Table::default() }
 }
 
 fn tables(tables: &[(&str, Table)]) -> BTreeMap<String, Table> {
@@ -206,4 +206,25 @@ fn locks_are_those_that_are_new() {
     assert!(again.locks.is_empty(), "{:?}", again.locks);
     let all = shop.run("LOCK TABLES carts WRITE", 0, |seen| seen.locks = hold("SHARED_NO_READ_WRITE"));
     assert!(all.locks[0].stops_reads && all.locks[0].stops_writes, "{:?}", all.locks);
+}
+
+#[test]
+fn a_table_that_is_locked_whole_stops_everybody_while_it_is_written() {
+    let mut shop = Shop::new();
+    shop.tracker.tables.get_mut("carts").expect("it is there").locked_whole = true;
+    let stops =
+        |effects: &Effects| effects.locks.iter().map(|lock| (lock.stops_reads, lock.stops_writes)).collect::<Vec<_>>();
+    let hold = |mode: &str| vec![("carts".to_owned(), mode.to_owned())];
+    let written = shop.run("UPDATE carts SET a = 1", 9, |seen| seen.locks = hold("SHARED_WRITE"));
+    assert_eq!(stops(&written), [(true, true)]);
+    let again = shop.run("UPDATE carts SET a = 2", 9, |_| {});
+    assert_eq!(stops(&again), [(true, true)], "each statement locks it anew");
+    let elsewhere = shop.run("SELECT 1 FROM users", 9, |_| {});
+    assert_eq!(stops(&elsewhere), []);
+    shop.run("COMMIT", 0, |seen| seen.locks.clear());
+    let read = shop.run("SELECT * FROM carts", 9, |seen| seen.locks = hold("SHARED_READ"));
+    assert_eq!(stops(&read), [(false, true)]);
+    let rows = shop
+        .run("UPDATE users SET a = 1", 9, |seen| seen.locks = vec![("users".to_owned(), "SHARED_WRITE".to_owned())]);
+    assert_eq!(stops(&rows), [(false, false)]);
 }
