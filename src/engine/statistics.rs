@@ -6,10 +6,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;
+pub use crate::engine::mysql::statistics::Analysis;
 use crate::engine::release::{ReleaseSession, RunOptions, ScriptError, SessionError, Watch};
 use crate::engine::server::BoxError;
 use crate::engine::{mysql, postgres};
-use crate::event::{Place, SqlError, Statement, Work};
+use crate::event::{Lock, Place, SqlError, Statement, Work};
 
 /// ER_UNKNOWN_ERROR: what a row of an answer tells has no number.
 const UNNUMBERED: &str = "1105";
@@ -20,13 +21,13 @@ pub enum Gathering {
     /// For the session that runs a release.
     Script(String),
     /// For [`gather`]: each tells of a failure in what it answers.
-    Statements(Vec<String>),
+    Statements(Vec<Analysis>),
 }
 
 /// For these tables, or for all when there are none; in stages on Postgres alone.
 ///
 /// # Errors
-/// The driver's, when all tables are looked for.
+/// The driver's, when tables are looked for.
 pub async fn gathering(superuser: &Endpoint, tables: &[String], stages: bool) -> Result<Gathering, BoxError> {
     Ok(match superuser.engine {
         EngineKind::Postgres => Gathering::Script(postgres::statistics::script(tables, stages)),
@@ -42,13 +43,14 @@ pub async fn gathering(superuser: &Endpoint, tables: &[String], stages: bool) ->
 /// As [`ReleaseSession::run`].
 pub async fn gather(
     session: &mut ReleaseSession,
-    statements: &[String],
+    statements: &[Analysis],
     options: &RunOptions,
     place: &Place,
     watch: &mut dyn Watch,
     cancel: &CancellationToken,
 ) -> Result<(), ScriptError> {
-    for (index, sql) in statements.iter().enumerate() {
+    for (index, analysis) in statements.iter().enumerate() {
+        let sql = &analysis.sql;
         watch.started(index, sql, place);
         let started = Instant::now();
         let error = match session.rows_as_text(sql, None, cancel).await {
@@ -68,8 +70,10 @@ pub async fn gather(
             command: "ANALYZE TABLE".to_owned(),
             started_ms: started.saturating_duration_since(options.origin).as_secs_f64() * 1e3,
             elapsed_ms: started.elapsed().as_secs_f64() * 1e3,
-            // A sample of pages, however large the table.
-            work: Work::Constant,
+            // A sample of pages, however large the table; or all of it.
+            work: if analysis.reads_all { Work::Scans } else { Work::Constant },
+            grows_with: analysis.reads_all.then(|| analysis.table.clone()).into_iter().collect(),
+            locks: analysis.stops_writes.then(|| read_lock(&analysis.table)).into_iter().collect(),
             attempts: 1,
             error: error.as_deref().cloned(),
             ..Statement::default()
@@ -79,4 +83,10 @@ pub async fn gather(
         }
     }
     Ok(())
+}
+
+/// What ANALYZE TABLE holds on a table that is locked whole.
+fn read_lock(table: &str) -> Lock {
+    let (relation, mode) = (table.to_owned(), "SHARED_READ".to_owned());
+    Lock { relation, mode, stops_reads: false, stops_writes: true, brief: false }
 }

@@ -39,7 +39,11 @@ pub(super) async fn analyze(
     tables: &[String],
     stages: bool,
 ) -> Result<Ended, Cut> {
-    let gathering = statistics::gathering(&running.node.endpoint(), tables, stages).await;
+    let superuser = running.node.endpoint();
+    let gathering = tokio::select! {
+        gathering = statistics::gathering(&superuser, tables, stages) => gathering,
+        () = running.cancel.cancelled() => return Err(Cut::Cancelled),
+    };
     let statements = match gathering.map_err(|error| Cut::Harness(Failure::harness(error.as_ref(), None)))? {
         Gathering::Script(text) => return run(runner, running, runner.text(running.step, text)).await,
         Gathering::Statements(statements) => statements,

@@ -1,9 +1,11 @@
 //! Who waits for whom, what readers hold, what a program ran, and statistics.
 
 use rehearsal::engine::reader::ReaderSession;
-use rehearsal::engine::statistics::{self, Gathering};
+use rehearsal::engine::statistics::{self, Analysis, Gathering};
 use rehearsal::engine::waits::{Waiting, Waits};
 use rehearsal::engine::{recover, release};
+use rehearsal::event::Work;
+
 use rehearsal::rehearsal::clock::Clock;
 use rehearsal::rehearsal::command::{self, CommandRequest, End};
 use rehearsal::scenario::{Command, Invocation};
@@ -77,6 +79,7 @@ async fn who_waits_behind_whom() {
         behind_a_reader(&server, &app, &waits).await;
         for_a_row(&server, &waits).await;
         for_the_whole_server(&server, &waits).await;
+        for_a_whole_table(&server, &waits).await;
 
         // Nobody waits, and that costs next to nothing.
         let mut took = Vec::new();
@@ -176,6 +179,47 @@ async fn for_the_whole_server(server: &Server, waits: &Waits) {
     assert_eq!((waiting.relation.as_deref(), &waiting.blockers[..]), (None, &[id(&holder)][..]));
     holder.query_drop("DO RELEASE_LOCK('deploy')").await.expect("it lets go");
     got.await.expect("it was got");
+    nobody(waits).await;
+}
+
+/// Of an engine without transactions: its readers and writers wait when they have their metadata locks.
+async fn for_a_whole_table(server: &Server, waits: &Waits) {
+    server.ask("CREATE TABLE m (id int, v varchar(20)) ENGINE = MyISAM").await;
+    server.ask("INSERT INTO m VALUES (1, 'a')").await;
+    let mut gate = server.opened("DO GET_LOCK('gate', 0)").await;
+    let (writer, written) = sent(server.opened("DO 1").await, "UPDATE m SET v = GET_LOCK('gate', 60)");
+    seen(waits, [writer]).await;
+    // Longer than what the server keeps, which ends within a character.
+    let text = format!("SELECT v FROM m  WHERE v <> '{}'", "€".repeat(2000));
+    let (reader, was_read) = sent(server.opened("SET NAMES utf8mb4").await, text.leak());
+    let [_, reading] = seen(waits, [writer, reader]).await;
+    assert_eq!(told(&reading), ("table level lock", Some("m"), &[writer][..]));
+    let back_ends = waits.back_ends(&[reader]).await.expect("it is there");
+    assert!(back_ends[0].sql.starts_with("SELECT v FROM m  WHERE v <> '€€"), "{back_ends:?}");
+    gate.query_drop("DO RELEASE_LOCK('gate')").await.expect("it lets go");
+    drop((written.await.expect("it was written"), was_read.await.expect("it was read")));
+    nobody(waits).await;
+
+    gate.query_drop("DO GET_LOCK('gate', 60)").await.expect("it is free");
+    let (user, used) = sent(server.opened("DO 1").await, "DO (SELECT GET_LOCK('gate', 60) FROM m)");
+    seen(waits, [user]).await;
+    let (flush, flushed) = sent(server.opened("DO 1").await, "FLUSH TABLES m");
+    seen(waits, [user, flush]).await;
+    let (reader, was_read) = sent(server.opened("DO 1").await, "SELECT v FROM m");
+    let [_, flushing, reading] = seen(waits, [user, flush, reader]).await;
+    match server.engine {
+        EngineKind::Mysql => {
+            assert_eq!(told(&flushing), ("table flush", None, &[user][..]));
+            assert_eq!(told(&reading), ("table flush", Some("m"), &[user, flush][..]));
+        }
+        _ => assert_eq!(told(&reading), ("SHARED_READ", Some("m"), &[flush][..])),
+    }
+    gate.query_drop("DO RELEASE_LOCK('gate')").await.expect("it lets go");
+    drop((
+        used.await.expect("it was used"),
+        flushed.await.expect("it was flushed"),
+        was_read.await.expect("it was read"),
+    ));
     nobody(waits).await;
 }
 
@@ -340,11 +384,19 @@ async fn statistics_of_tables() {
         server.ask("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE `a.b` (id int); CREATE VIEW v AS SELECT 1").await;
         let all = statistics::gathering(&server.at, &[], false).await.expect("they are there");
         let Gathering::Statements(all) = all else { panic!("{all:?}") };
-        assert_eq!(all, ["ANALYZE TABLE `a.b`", "ANALYZE TABLE `t`"]);
-        gathered(&server, &all).await.0.expect("all is well");
+        let sql: Vec<&str> = all.iter().map(|each| each.sql.as_str()).collect();
+        assert_eq!(sql, ["ANALYZE TABLE `a.b`", "ANALYZE TABLE `t`"]);
+        let (result, watched) = gathered(&server, &all).await;
+        result.expect("all is well");
+        assert!(
+            watched.ended.iter().all(|each| each.work == Work::Constant && each.locks.is_empty()),
+            "{:?}",
+            watched.ended
+        );
+        read_whole(&server).await;
         let wrong = ["t".to_owned(), "shop.nothing".to_owned(), "a.b".to_owned()];
         let Ok(Gathering::Statements(wrong)) = statistics::gathering(&server.at, &wrong, false).await else {
-            panic!("nobody was asked")
+            panic!("they are asked for")
         };
         let (result, watched) = gathered(&server, &wrong).await;
         let Err(ScriptError::Statement { error, .. }) = result else { panic!("{result:?}") };
@@ -354,7 +406,29 @@ async fn statistics_of_tables() {
     }
 }
 
-async fn gathered(server: &Server, statements: &[String]) -> (Result<(), release::ScriptError>, Watched) {
+/// Where no sample of pages is enough.
+async fn read_whole(server: &Server) {
+    server.ask("CREATE TABLE m (id int) ENGINE = MyISAM").await;
+    let mut wanted = vec!["m".to_owned()];
+    if server.engine == EngineKind::Mariadb {
+        server.ask("CREATE TABLE versioned (id int) WITH SYSTEM VERSIONING").await;
+        server.ask("SET GLOBAL use_stat_tables = 'preferably'").await;
+        wanted.push("shop.versioned".to_owned());
+    }
+    let all = statistics::gathering(&server.at, &[], false).await;
+    let Ok(Gathering::Statements(all)) = all else { panic!("{all:?}") };
+    assert_eq!(all.len(), wanted.len() + 2, "{all:?}");
+    let found = statistics::gathering(&server.at, &wanted, false).await;
+    let Ok(Gathering::Statements(found)) = found else { panic!("{found:?}") };
+    let (result, watched) = gathered(server, &found).await;
+    result.expect("all is well");
+    for (statement, table) in watched.ended.iter().zip(["m", "versioned"]) {
+        assert_eq!((statement.work, &statement.grows_with[..]), (Work::Scans, &[table.to_owned()][..]));
+        assert_eq!(statement.locks.iter().any(|lock| lock.stops_writes), table == "m", "{statement:?}");
+    }
+}
+
+async fn gathered(server: &Server, statements: &[Analysis]) -> (Result<(), release::ScriptError>, Watched) {
     let (mut session, mut watched) = (server.session().await, Watched::default());
     let place = Place { file: "scenario.toml".into(), line: 3 };
     let never = CancellationToken::new();
