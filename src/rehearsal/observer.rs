@@ -1,12 +1,14 @@
 //! The observer: looks a few times a second at who waits for a lock behind whom, and tells it in the run's own terms.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::dispatcher::Events;
 use super::observing::Observing;
 use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;
@@ -44,8 +46,9 @@ impl Observer {
         let watch = Watch { observing: observing.clone(), engine, waits: HashMap::new(), numbered: 0 };
         let (superuser, until) = (superuser.clone(), stop.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let events = observing.events.clone();
         let thread = std::thread::Builder::new().name("observer".into()).spawn(move || {
-            runtime.block_on(async { watch.run(&superuser, &until).await });
+            to_the_end(&events, &until, || runtime.block_on(async { watch.run(&superuser, &until).await }));
         })?;
         Ok(Observer { stop: stop.drop_guard(), thread })
     }
@@ -53,9 +56,17 @@ impl Observer {
     /// Ends it; waits that were seen last are told as ended.
     pub async fn stop(self) {
         drop(self.stop);
-        if !matches!(tokio::task::spawn_blocking(move || self.thread.join()).await, Ok(Ok(()))) {
-            tracing::warn!("the observer's thread panicked");
-        }
+        // What became of it, it has told itself.
+        let _ = tokio::task::spawn_blocking(move || self.thread.join()).await;
+    }
+}
+
+/// Does the work. Where that ends before it was told to, nobody knows any more who waited for whom, and the run must not be judged.
+fn to_the_end(events: &Events, until: &CancellationToken, work: impl FnOnce()) {
+    let panicked = catch_unwind(AssertUnwindSafe(work)).is_err();
+    if panicked || !until.is_cancelled() {
+        let what = "the observer of locks ended too early".to_owned();
+        events.send(Event::HarnessFailed { what, hint: None, log: Vec::new() });
     }
 }
 
@@ -227,6 +238,9 @@ fn chain(pid: i32, waiting: &[Waiting]) -> Vec<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{Recorded, ReportError, Reporter};
+    use crate::rehearsal::clock::Clock;
+    use crate::rehearsal::dispatcher;
 
     #[test]
     fn one_look_that_was_held_up_makes_nobody_blind() {
@@ -234,6 +248,30 @@ mod tests {
         assert_eq!(pause(&ms(&[9, 1, 1]), REST), Duration::from_millis(100));
         assert_eq!(pause(&ms(&[9, 9, 9]), REST), Duration::from_millis(900));
         assert_eq!(pause(&ms(&[]), REST), EVERY);
+    }
+
+    #[tokio::test]
+    async fn an_observer_that_ends_too_early_fails_the_harness() {
+        struct Nowhere;
+        impl Reporter for Nowhere {
+            fn report(&mut self, _: &Recorded) -> Result<(), ReportError> {
+                Ok(())
+            }
+        }
+        let check = async |until: CancellationToken, work: fn(), expected: usize| {
+            let stop = CancellationToken::new();
+            let (events, told) = dispatcher::start(Clock::start(), Box::new(Nowhere), Vec::new(), stop);
+            to_the_end(&events, &until, work);
+            drop(events);
+            let records = told.await.expect("the dispatcher ends").records;
+            let failed = records.iter().filter(|each| matches!(each.event, Event::HarnessFailed { .. })).count();
+            assert_eq!(failed, expected);
+        };
+        let told_to = CancellationToken::new();
+        told_to.cancel();
+        check(told_to.clone(), || {}, 0).await;
+        check(told_to, || panic!("on purpose"), 1).await;
+        check(CancellationToken::new(), || {}, 1).await;
     }
 
     #[test]
