@@ -1,45 +1,16 @@
-//! What the Docker Engine itself says of containers, images, networks and volumes, and what is done to them behind the program's back.
+//! What the Docker Engine itself says of containers and images, and what is done to them behind the program's back.
 
-use std::collections::HashMap;
-
-use bollard::Docker;
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
 use bollard::query_parameters::{
-    CreateImageOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListNetworksOptionsBuilder,
-    ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder, TagImageOptionsBuilder,
+    CreateImageOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder, TagImageOptionsBuilder,
 };
 use futures::{StreamExt, TryStreamExt};
 
-type Result<T> = std::result::Result<T, bollard::errors::Error>;
+use crate::leftovers::ask;
 
 /// Whether an engine answers.
 pub fn answers() -> bool {
     ask(async |docker| docker.ping().await).is_ok()
-}
-
-/// Everything that carries this label, by kind and id, images and containers that do not run included.
-pub fn labelled(label: &str) -> Vec<String> {
-    let mut found: Vec<String> = containers(label).into_iter().map(|id| format!("container {id}")).collect();
-    let filters = filters(label);
-    let images =
-        ask(async |docker| docker.list_images(Some(ListImagesOptionsBuilder::new().filters(&filters).build())).await);
-    found.extend(images.expect("images").into_iter().map(|image| format!("image {}", image.id)));
-    let networks = ask(async |docker| {
-        docker.list_networks(Some(ListNetworksOptionsBuilder::new().filters(&filters).build())).await
-    });
-    found.extend(networks.expect("networks").into_iter().map(|network| format!("network {:?}", network.name)));
-    let volumes =
-        ask(async |docker| docker.list_volumes(Some(ListVolumesOptionsBuilder::new().filters(&filters).build())).await);
-    let volumes = volumes.expect("volumes").volumes.unwrap_or_default();
-    found.extend(volumes.into_iter().map(|volume| format!("volume {}", volume.name)));
-    found
-}
-
-/// Ids of the containers that carry this label, whether they run or not.
-pub fn containers(label: &str) -> Vec<String> {
-    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters(label)).build();
-    let found = ask(async |docker| docker.list_containers(Some(options)).await).expect("containers");
-    found.into_iter().filter_map(|container| container.id).collect()
 }
 
 /// Addresses on which a container's ports are published.
@@ -108,13 +79,4 @@ pub fn tag(image: &str, repository: &str, tag: &str) {
 pub fn remove_image(name: &str) {
     let options = RemoveImageOptionsBuilder::new().build();
     let _ = ask(async |docker| docker.remove_image(name, Some(options), None).await);
-}
-
-fn filters(label: &str) -> HashMap<String, Vec<String>> {
-    HashMap::from([("label".to_owned(), vec![label.to_owned()])])
-}
-
-fn ask<T>(question: impl AsyncFnOnce(Docker) -> Result<T>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async { question(Docker::connect_with_defaults()?).await })
 }

@@ -1,5 +1,6 @@
 //! A room: a folder of its own for scenario, lab and temporary files, in which the program runs, and which knows what is left of it.
 
+use std::convert::Infallible;
 use std::fs::{self, File, Permissions};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::docker;
+pub use crate::leftovers::entries;
+use crate::{docker, leftovers};
 
 pub const LABS: [&str; 2] = ["native", "docker"];
 
@@ -27,11 +29,11 @@ from = \"empty\"
 sql = \"CREATE TABLE orders (id int PRIMARY KEY, note text)\"
 ";
 
-/// How long a run may take here, whatever happens in it.
-const RUN_DEADLINE: Duration = Duration::from_secs(120);
-
 /// For what the kernel or Docker ends on their own once the program is gone.
 const GONE_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How long a run may take here, whatever happens in it.
+const RUN_DEADLINE: Duration = Duration::from_secs(120);
 
 pub fn in_ci() -> bool {
     std::env::var("CI").is_ok_and(|value| value == "true")
@@ -197,65 +199,29 @@ impl Room {
     /// No server, program, container, image, network, lab folder or temporary file is left.
     #[track_caller]
     pub fn assert_clean(&self) {
-        let began = Instant::now();
-        let mut left = self.left();
-        while !left.is_empty() {
-            assert!(began.elapsed() < GONE_DEADLINE, "left behind:\n{}", left.join("\n"));
-            std::thread::sleep(Duration::from_millis(50));
-            left = self.left();
-        }
+        let left = leftovers::within(GONE_DEADLINE, || leftovers::left(self.folder.path(), has("docker")))
+            .expect("Docker answers");
+        assert!(left.is_empty(), "left behind:\n{}", left.join("\n"));
     }
 
     /// As [`Room::assert_clean`], but for the lab's folder, which waits for the next run.
     #[track_caller]
     pub fn assert_nothing_runs(&self) {
-        let began = Instant::now();
-        loop {
-            let left = [self.processes(), self.containers()].concat();
-            if left.is_empty() {
-                return;
-            }
-            assert!(began.elapsed() < GONE_DEADLINE, "still running:\n{}", left.join("\n"));
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    fn left(&self) -> Vec<String> {
-        let mut left = [self.processes(), self.labs()].concat();
-        left.extend(entries(&self.path("tmp")).into_iter().map(|name| format!("temporary {name}")));
-        if let Some(label) = self.label().filter(|_| has("docker")) {
-            left.extend(docker::labelled(&label));
-        }
-        left
+        let count = || Ok::<_, Infallible>([self.processes(), self.containers()].concat());
+        let left = leftovers::within(GONE_DEADLINE, count).expect("it does not fail");
+        assert!(left.is_empty(), "still running:\n{}", left.join("\n"));
     }
 
     pub fn labs(&self) -> Vec<String> {
-        let mut names = entries(&self.path("lab"));
-        names.retain(|name| !["id", "lock"].contains(&name.as_str()));
-        names.into_iter().map(|name| format!("lab {name}")).collect()
+        leftovers::labs(self.folder.path())
     }
 
-    /// All processes of the machine that were started in this room, whoever owns them: whose folder, arguments or environment name it.
     pub fn processes(&self) -> Vec<String> {
-        self.pids()
-            .into_iter()
-            .map(|pid| {
-                let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-                format!("process {pid}: {}", String::from_utf8_lossy(&words).replace('\0', " "))
-            })
-            .collect()
+        leftovers::processes(self.folder.path())
     }
 
     pub fn pids(&self) -> Vec<i32> {
-        let room = self.folder.path().to_str().expect("paths here are text");
-        let mut pids: Vec<i32> = entries(Path::new("/proc")).iter().filter_map(|name| name.parse().ok()).collect();
-        pids.retain(|pid| {
-            let folder = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
-            let file = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
-            let texts = [folder.to_string_lossy().into_owned().into_bytes(), file("cmdline"), file("environ")];
-            texts.iter().any(|text| String::from_utf8_lossy(text).contains(room))
-        });
-        pids
+        leftovers::pids(self.folder.path())
     }
 
     /// The main process of the native server, once it has written its pid.
@@ -281,8 +247,8 @@ impl Room {
     }
 
     pub fn containers(&self) -> Vec<String> {
-        let label = self.label().filter(|_| has("docker"));
-        label.map(|label| docker::containers(&label)).unwrap_or_default()
+        let label = leftovers::label(self.folder.path()).filter(|_| has("docker"));
+        label.map(|label| leftovers::containers(&label).expect("Docker answers")).unwrap_or_default()
     }
 
     /// Until a container of this room is held by its run.
@@ -297,11 +263,6 @@ impl Room {
             assert!(began.elapsed() < RUN_DEADLINE, "no container that is held");
             std::thread::sleep(Duration::from_millis(5));
         }
-    }
-
-    fn label(&self) -> Option<String> {
-        let base = fs::read_to_string(self.path("lab/id")).ok()?;
-        Some(format!("rehearsal.base={base}"))
     }
 
     /// Every file that was recorded under `.rehearsal`, and everything that the last program said.
@@ -384,6 +345,17 @@ impl Going {
             assert!(!self.has_ended(), "it ended before its program began; {}", self.told());
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// Waits until that is found; false if the program ended first.
+    pub fn comes_to<T>(&mut self, wanted: impl Fn() -> Option<T>) -> bool {
+        while wanted().is_none() {
+            if self.has_ended() {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        true
     }
 
     fn has_ended(&mut self) -> bool {
@@ -501,11 +473,6 @@ pub fn kill(pid: i32, signal: rustix::process::Signal) {
         // It may have ended just now.
         let _ = rustix::process::kill_process(pid, signal);
     }
-}
-
-pub fn entries(folder: &Path) -> Vec<String> {
-    let Ok(found) = fs::read_dir(folder) else { return Vec::new() };
-    found.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
 fn collect(path: &Path, found: &mut Vec<(PathBuf, String)>) {

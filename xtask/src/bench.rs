@@ -1,30 +1,34 @@
 //! `cargo xtask bench`: what rehearsing costs, as ratios to the bare server doing the same.
 //!
-//! Two questions. How long until the first step runs, on an empty snapshot? And how much slower is a plan that is watched than
-//! `psql -f` of the same file? Both sides run in turns, whichever went first going second the next time, and the median counts:
+//! Three questions. How long until the first step runs, on an empty snapshot? How long until several servers are a topology? And how
+//! much slower is a plan that is watched than `psql -f` of the same file? Both sides run in turns, whichever went first going second the next time, and the median counts:
 //! on a shared machine two blocks of the same work differ by more than what is looked for.
 
 mod container;
-mod figures;
 mod recorded;
 mod server;
+mod topologies;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, ensure};
 
-use self::figures::Figures;
 use self::recorded::Run;
 use self::server::Server;
 use crate::cargo::build;
+use crate::figures::Figures;
 use crate::terminal::{say, tell};
 use crate::{docker, setup};
 
 #[derive(clap::Args)]
 pub struct Args {
+    /// Only these [default: all]
+    #[arg(value_enum)]
+    what: Vec<What>,
     /// How often each side runs
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pairs: u32,
@@ -36,7 +40,17 @@ pub struct Args {
     dev: bool,
 }
 
-/// Both sides of the second question start from this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    /// From the command to the first step
+    FirstStep,
+    /// From the command to servers that replicate, of MariaDB and Postgres
+    Topologies,
+    /// A watched plan against the bare client
+    Observing,
+}
+
+/// Both sides of the last question start from this.
 const TABLE: &str = "CREATE TABLE items (id bigint PRIMARY KEY, n integer NOT NULL, note text NOT NULL);\n";
 
 /// Between load and work, as in a rehearsal.
@@ -55,20 +69,19 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let binary = build(!args.dev)?;
     let folder = tempfile::Builder::new().prefix("rehearsal-bench-").tempdir()?;
     let bench = Bench { binary, folder: folder.path().to_path_buf(), pairs: args.pairs };
-    bench.starts("native", "initdb and pg_ctl start", &|| {
-        let began = Instant::now();
-        let server = Server::start()?;
-        server.query("SELECT 1")?;
-        Ok(began.elapsed().as_secs_f64())
-    })?;
-    match docker::postgres_image()? {
-        Some(image) if which::which("docker").is_ok() => {
-            bench.starts("docker", "docker run", &|| container::first_query(&image))?;
-        }
-        Some(_) => say("no docker on the path to compare with: the Docker lab is left out"),
-        None => say("no Docker Engine answers, or it has no image: the Docker lab is left out"),
+    let wanted = |what| args.what.is_empty() || args.what.contains(&what);
+    if wanted(What::FirstStep) {
+        bench.first_step()?;
     }
-    bench.observing(args.rows)
+    if wanted(What::Topologies) {
+        // Servers under other accounts go through it.
+        fs::set_permissions(&bench.folder, fs::Permissions::from_mode(0o755))?;
+        topologies::run(&bench.binary, &bench.folder, args.pairs)?;
+    }
+    if wanted(What::Observing) {
+        bench.observing(args.rows)?;
+    }
+    Ok(())
 }
 
 struct Bench {
@@ -78,6 +91,23 @@ struct Bench {
 }
 
 impl Bench {
+    fn first_step(&self) -> anyhow::Result<()> {
+        self.starts("native", "initdb and pg_ctl start", &|| {
+            let began = Instant::now();
+            let server = Server::start()?;
+            server.query("SELECT 1")?;
+            Ok(began.elapsed().as_secs_f64())
+        })?;
+        match docker::postgres_image()? {
+            Some(image) if which::which("docker").is_ok() => {
+                self.starts("docker", "docker run", &|| container::first_query(&image))?;
+            }
+            Some(_) => say("no docker on the path to compare with: the Docker lab is left out"),
+            None => say("no Docker Engine answers, or it has no image: the Docker lab is left out"),
+        }
+        Ok(())
+    }
+
     /// From the command to the first step, against a bare start to the first query.
     fn starts(&self, lab: &str, bare_name: &str, bare: &dyn Fn() -> anyhow::Result<f64>) -> anyhow::Result<()> {
         let scenario = self.write("empty", EMPTY, &[])?;

@@ -20,6 +20,17 @@ pub fn answers() -> anyhow::Result<bool> {
     runtime()?.block_on(async { Ok(engine().await.is_some()) })
 }
 
+/// Whether an engine answers and has this image.
+///
+/// # Errors
+/// No runtime could be made.
+pub fn has_image(image: &str) -> anyhow::Result<bool> {
+    runtime()?.block_on(async {
+        let Some(docker) = engine().await else { return Ok(false) };
+        Ok(docker.inspect_image(image).await.is_ok())
+    })
+}
+
 /// The image with a Postgres server: the one that `cargo xtask images` builds, else the official one, pulled if need be. None where
 /// no engine answers or no image can be had.
 ///

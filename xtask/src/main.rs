@@ -10,8 +10,12 @@ mod cargo;
 mod ci;
 mod demo;
 mod docker;
+mod figures;
 mod images;
+#[path = "../../tests/ugly/leftovers.rs"]
+mod leftovers;
 mod setup;
+mod soak;
 mod terminal;
 mod test;
 mod tidy;
@@ -34,6 +38,8 @@ enum Task {
     Images(images::Args),
     /// Measure what rehearsing costs, against the bare server
     Bench(bench::Args),
+    /// Bring four nodes up and down again, many times in a row: nothing may be left
+    Soak(soak::Args),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -45,6 +51,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Gen(args) => ci::generate(&args),
         Task::Images(args) => images::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
+        Task::Soak(args) => soak::run(&args),
     }
 }
 

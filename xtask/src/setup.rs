@@ -16,6 +16,12 @@ pub struct Need {
     found: fn() -> bool,
 }
 
+impl Need {
+    pub fn is_here(&self) -> bool {
+        (self.found)()
+    }
+}
+
 /// The major version that the scenarios ask for.
 pub const POSTGRES_MAJOR: &str = "15";
 
@@ -45,7 +51,7 @@ pub const MMDEBSTRAP: Need = Need { name: "mmdebstrap", packages: &["mmdebstrap"
 /// # Errors
 /// Something is missing and cannot be installed, or the person said no; the message says what to install.
 pub fn provide(needs: &[&Need]) -> anyhow::Result<()> {
-    let missing: Vec<&Need> = needs.iter().copied().filter(|need| !(need.found)()).collect();
+    let missing: Vec<&Need> = needs.iter().copied().filter(|need| !need.is_here()).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -67,7 +73,7 @@ pub fn provide(needs: &[&Need]) -> anyhow::Result<()> {
     }
     install(&packages)?;
     for need in missing {
-        ensure!((need.found)(), "{} was installed and is still not found", need.packages.join(" "));
+        ensure!(need.is_here(), "{} was installed and is still not found", need.packages.join(" "));
     }
     Ok(())
 }
