@@ -459,3 +459,22 @@ fn a_server_is_killed() {
         room.assert_clean();
     }
 }
+
+/// One of three that is killed before it answers takes the others with it.
+#[test]
+fn a_server_is_killed_while_it_starts() {
+    if !has_server("mariadb", "native") {
+        return;
+    }
+    let room = Room::new();
+    scenario(&room, ("mariadb", "10.11"), PAIR, DUMP);
+    let mut going = going_up(&room, "native");
+    // Not the program that makes its files, which has no such option.
+    assert!(going.comes_to(|| room.process_in("/b/pid")), "no server of b; {}", going.told());
+    kill(room.process_in("/b/pid").expect("it starts"), Signal::KILL);
+    let ended = going.end();
+    ended.exits(3).says(&["node b failed", "the server ended while it was starting", "signal: 9 (SIGKILL)"]);
+    assert!(ended.out.join("logs/b.log").exists(), "its log is not kept");
+    assert!(!ended.events().iter().any(|event| event["event"] == "node-ready"), "it was up already");
+    room.assert_clean();
+}

@@ -15,6 +15,9 @@ use crate::figures::Figures;
 use crate::terminal::{say, tell};
 use crate::{docker, setup};
 
+/// Seconds for a script, from its start to its end.
+const DEADLINE: &str = "300";
+
 const SCRIPT: &str = include_str!("topologies.sh");
 
 struct Topology {
@@ -115,8 +118,8 @@ impl Topology {
     fn by_script(&self, lab: &str) -> anyhow::Result<f64> {
         // Short: a socket's path has to fit into 108 bytes.
         let folder = tempfile::Builder::new().prefix("rehearsal-bench-").tempdir()?;
-        let mut command = Command::new("sh");
-        command.args(["-c", SCRIPT, "topologies.sh", self.name, lab]).arg(folder.path());
+        let mut command = Command::new("timeout");
+        command.args([DEADLINE, "sh", "-c", SCRIPT, "topologies.sh", self.name, lab]).arg(folder.path());
         if lab == "native" {
             command.args(free_ports()?.map(|port| port.to_string()));
         } else {
@@ -181,7 +184,7 @@ impl Script {
     fn start(command: &mut Command) -> anyhow::Result<Script> {
         let said = tempfile::NamedTempFile::new()?;
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(said.reopen()?).spawn();
-        Ok(Script { child: child.context("could not run sh")?, said })
+        Ok(Script { child: child.context("could not run timeout")?, said })
     }
 
     fn proven(&mut self) -> anyhow::Result<()> {
@@ -206,5 +209,25 @@ impl Drop for Script {
         drop(self.child.stdin.take());
         // It has ended, or ends now.
         let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TOPOLOGIES, Topology};
+    use crate::setup::MARIADB;
+    use crate::terminal::ci;
+
+    #[test]
+    fn a_script_proves_and_refuses() {
+        if !MARIADB.is_here() {
+            assert!(!ci(), "no MariaDB 10.11 on this machine, and CI=true skips nothing");
+            return;
+        }
+        let [_, pair, _] = TOPOLOGIES;
+        assert!(pair.by_script("native").unwrap() > 0.0);
+        let unknown = Topology { name: "mariadb-ring", ..pair };
+        let refused = unknown.by_script("native").unwrap_err().to_string();
+        assert!(refused.contains("no topology mariadb-ring"), "{refused}");
     }
 }

@@ -30,7 +30,7 @@ fi
 clean_up() {
     case $shape-$lab in
     mariadb-*-native)
-        [ -z "$pids" ] || kill $pids
+        [ -z "$pids" ] || kill $pids || true
         wait
         ;;
     postgres-*-native) for node in $nodes; do $as pg_ctl -s -w -m immediate -D "$folder/$node" stop || true; done ;;
@@ -38,7 +38,7 @@ clean_up() {
         for node in $nodes; do docker rm --force --volumes "$name-$node" || true; done
         docker network rm "$name" || true
         ;;
-    esac >/dev/null
+    esac >/dev/null 2>&1
 }
 trap clean_up EXIT
 trap 'exit 1' INT TERM
@@ -159,6 +159,10 @@ postgres-standbys)
     for node in b c; do start_standby "$node"; done
     ask a 'CREATE TABLE proof (n int PRIMARY KEY); INSERT INTO proof VALUES (1)'
     for node in b c; do await "$node" 'SELECT count(*) FROM proof' 1; done
+    ;;
+*)
+    echo "no topology $shape" >&2
+    exit 2
     ;;
 esac
 echo proven
