@@ -55,13 +55,18 @@ mod tests {
         check("CREATE PROCEDURE p() UPDATE t SET a = 17", "CREATE PROCEDURE p() UPDATE t SET a = …");
         check("CREATE TABLE u (a int(3)) AS SELECT 17 AS a", "CREATE TABLE u (a int(3)) AS SELECT … AS a");
         check("/*!40101 SET NAMES utf8mb4 */", "/*!40101 SET NAMES utf8mb4 */");
+        check(r"INSERT INTO t VALUES ('it\'s Ann Smith of", "INSERT INTO t VALUES ('…'");
+        check(r"INSERT INTO t VALUES ('it\'s', 'Ann Smith of", "INSERT INTO t VALUES ('…'");
         check("", "");
     }
 
     #[test]
     fn literals_are_left_out() {
         let check = |text: &str, expected: &str| assert_eq!(without_literals(text, EngineKind::Mysql), expected);
-        check("UPDATE t SET a = 'Ann\\'s', b = 17 WHERE c1 = ?", "UPDATE t SET a = …, b = … WHERE c1 = ?");
+        check("UPDATE t SET a = 'Ann''s', b = 17 WHERE c1 = ?", "UPDATE t SET a = …, b = … WHERE c1 = ?");
+        check(r"UPDATE t SET a = 'Ann\'s', b = 17 WHERE c1 = ?", "UPDATE t SET a = …");
+        check(r"INSERT INTO t VALUES ('it\'s Ann Smith of", "INSERT INTO t VALUES (…");
+        check(r"INSERT INTO t VALUES ('it\'s', 'Ann Smith of", "INSERT INTO t VALUES (…");
         check("SELECT x'41', 'cut of", "SELECT x…, …");
         check("SELECT 1 -- of Ann\n", "SELECT …  \n");
     }

@@ -23,7 +23,7 @@ pub enum Kind {
 pub enum Backslash {
     /// It escapes the quote, as it does by default.
     Escapes,
-    /// Nobody knows: a text in which one stands reaches to the last quote there is.
+    /// Nobody knows: a text in which one stands before a quote reaches to the end, for a statement may be cut within its last text.
     Unknown,
 }
 
@@ -84,7 +84,7 @@ fn text(rest: &str, quote: char, backslash: Backslash) -> usize {
     while let Some((at, c)) = chars.next() {
         match c {
             _ if c == quote && escaped && backslash == Backslash::Escapes => escaped = false,
-            _ if c == quote && escaped => return rest.rfind(['\'', '"']).map_or(rest.len(), |last| last + 1),
+            _ if c == quote && escaped => return rest.len(),
             _ if c == quote => match chars.peek() {
                 // Doubled, it stands for itself.
                 Some((_, next)) if *next == quote => {
@@ -141,8 +141,13 @@ mod tests {
         use Kind::{Comment, Number, Quoted, Sign, Text, Word};
         check("a='it''s'", &[(Word, "a"), (Sign, "="), (Text, "'it''s'")]);
         check(r"'a\\' , 'b'", &[(Text, r"'a\\'"), (Sign, ","), (Text, "'b'")]);
-        // Either `a' , 'b` is one text, or `a\` is.
-        check(r"x'a\' , 'b' c", &[(Word, "x"), (Text, r"'a\' , 'b'"), (Word, "c")]);
+        // Either `a' , ` is a text, or `a\` is.
+        check(r"x'a\' , 'b' c", &[(Word, "x"), (Text, r"'a\' , 'b' c")]);
+        check(r"x 'it\'s Ann Smith of", &[(Word, "x"), (Text, r"'it\'s Ann Smith of")]);
+        check(r"x 'a\', 'of Ann", &[(Word, "x"), (Text, r"'a\', 'of Ann")]);
+        check(r#"x "it\"s", 'of Ann"#, &[(Word, "x"), (Text, r#""it\"s", 'of Ann"#)]);
+        check(r"x 'a\\', 'of Ann", &[(Word, "x"), (Text, r"'a\\'"), (Sign, ","), (Text, "'of Ann")]);
+        check(r"x 'a\", &[(Word, "x"), (Text, r"'a\")]);
         let escaped = tokens(r"'a\' , 'b' c", EngineKind::Mysql, Backslash::Escapes);
         assert_eq!(escaped.first(), Some(&(Text, r"'a\' , '")));
         check("\"cut off", &[(Text, "\"cut off")]);
