@@ -385,7 +385,7 @@ impl Draft<'_> {
             origin: Of::Mysql(Origin {
                 database: database.clone(),
                 table: self.name.to_owned(),
-                columns: self.raws.iter().map(|raw| raw.name.clone()).collect(),
+                columns: self.raws.iter().map(Raw::named).collect(),
                 checks: self.checks.iter().map(|(name, _)| name.clone()).collect(),
                 rows: self.listed.rows,
                 bytes: self.listed.bytes,

@@ -13,13 +13,20 @@ use super::text::words;
 pub struct Origin {
     pub(super) database: String,
     pub(super) table: String,
-    /// Its columns' names, in its order.
-    pub(super) columns: Vec<String>,
+    /// In its order.
+    pub(super) columns: Vec<Named>,
     /// Check constraints, as the server names them when it refuses a row.
     pub(super) checks: Vec<String>,
     /// As the server estimates them.
     pub(super) rows: u64,
     pub(super) bytes: u64,
+}
+
+/// A column's name and whole type: "varchar(20)".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Named {
+    pub name: String,
+    pub full_kind: String,
 }
 
 /// A row of the information schema's columns.
@@ -39,6 +46,12 @@ pub(super) struct Raw {
     /// "auto_increment", "DEFAULT_GENERATED", "INVISIBLE".
     pub extra: String,
     pub generated: bool,
+}
+
+impl Raw {
+    pub(super) fn named(&self) -> Named {
+        Named { name: self.name.clone(), full_kind: self.full_kind.clone() }
+    }
 }
 
 /// Beside what a column says of itself.
