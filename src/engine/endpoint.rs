@@ -51,6 +51,11 @@ impl Endpoint {
     }
 }
 
+/// A password as it is, and as it stands in a URL.
+pub fn forms_of(password: &str) -> [String; 2] {
+    [password.to_owned(), encoded(password)]
+}
+
 fn encoded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }

@@ -9,6 +9,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
+use crate::engine::endpoint;
 use crate::event::{Event, Recorded, ReportError, Reporter};
 
 /// Sends events to the dispatcher; never waits. Copies send to the same one.
@@ -26,10 +27,11 @@ impl Events {
         let _ = self.to.send((self.clock.now_ms(), event));
     }
 
-    /// Whatever event holds this from now on, nobody is told of it: a scenario may well put a node's URL into its SQL.
+    /// Whatever event holds this from now on, as it is or as it stands in a URL, nobody is told of it: a scenario may well put a node's
+    /// URL into its SQL.
     pub fn hide(&self, password: &str) {
         if !password.is_empty() {
-            self.secrets.lock().unwrap_or_else(PoisonError::into_inner).push(password.to_owned());
+            self.secrets.lock().unwrap_or_else(PoisonError::into_inner).extend(endpoint::forms_of(password));
         }
     }
 }
@@ -94,7 +96,8 @@ pub fn start(
     (Events { to, clock, secrets }, task)
 }
 
-/// The event with an ellipsis wherever it holds a secret. Passwords are letters and digits, so that they stand in JSON as they are.
+/// The event with an ellipsis wherever it holds a secret. Passwords are letters, digits and hyphens, and percent signs in a URL, so that
+/// they stand in JSON as they are.
 fn without(secrets: &[String], event: Event) -> Event {
     let Ok(mut text) = serde_json::to_string(&event) else { return event };
     if !secrets.iter().any(|secret| text.contains(secret.as_str())) {
@@ -114,5 +117,32 @@ fn tell(display: &mut dyn Reporter, recorded: &Recorded) -> bool {
             tracing::warn!(%error, "a display was lost");
             false
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Silent;
+
+    impl Reporter for Silent {
+        fn report(&mut self, _: &Recorded) -> Result<(), ReportError> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn passwords_are_hidden_as_they_are_and_in_urls() {
+        let (events, dispatched) = start(Clock::start(), Box::new(Silent), Vec::new(), CancellationToken::new());
+        events.hide("");
+        events.hide("q7Zk-aA1");
+        events.send(Event::Warned { what: "q7Zk-aA1 at mysql://root:q7Zk%2DaA1@localhost:3306/shop".into() });
+        drop(events);
+        let dispatched = dispatched.await.expect("it ends");
+        let [Recorded { event: Event::Warned { what }, .. }] = &dispatched.records[..] else {
+            panic!("not one warning: {:?}", dispatched.records)
+        };
+        assert_eq!(what, "… at mysql://root:…@localhost:3306/shop");
     }
 }

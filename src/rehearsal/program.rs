@@ -10,7 +10,7 @@ use super::step::{Cut, Ended, Runner, Running, could_not};
 use crate::engine::EngineKind;
 use crate::engine::recover::{self, Recording, Recovered};
 use crate::engine::said;
-use crate::event::{Event, StepError, with_causes};
+use crate::event::{Event, Statement, StepError, with_causes};
 use crate::scenario::{Command, Invocation};
 
 /// For the server to have kept everything up to the program's end.
@@ -29,10 +29,11 @@ pub(super) async fn run(runner: &Runner<'_>, running: &Running<'_>, command: &Co
     let ours = |application: &str| application.starts_with("rehearsal");
     let recording = recover::begin(&superuser, &roles, ours, &move || clock.now_ms()).await;
     let mut recording = recording.map_err(|error| Cut::Harness(Failure::harness(error.as_ref(), None)))?;
+    let passwords = runner.topology.passwords();
     let request = CommandRequest {
         command: &command,
         endpoint: &endpoint,
-        password: &running.node.endpoint().password,
+        passwords: &passwords,
         output: &output,
         cancel: running.cancel,
     };
@@ -100,8 +101,8 @@ async fn recovered(runner: &Runner<'_>, running: &Running<'_>, recording: Record
 
 /// What the program ran counts even where the program itself failed.
 fn tell_statements(runner: &Runner<'_>, running: &Running<'_>, recovered: Recovered, secrets: &[String]) {
-    for mut statement in recovered.statements {
-        statement.sql = secrets.iter().fold(statement.sql, |sql, secret| sql.replace(secret, "…"));
+    for statement in recovered.statements {
+        let statement = without(secrets, statement);
         runner.events.send(Event::StatementEnded {
             step: running.index,
             role: running.role,
@@ -114,6 +115,16 @@ fn tell_statements(runner: &Runner<'_>, running: &Running<'_>, recovered: Recove
         let what = format!("{left_out} more statements of the program in step \"{name}\" are not listed");
         runner.events.send(Event::Warned { what });
     }
+}
+
+/// Its text, and what the server said of it.
+fn without(secrets: &[String], mut statement: Statement) -> Statement {
+    let hidden = |text: &str| secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "…"));
+    statement.sql = hidden(&statement.sql);
+    if let Some(error) = &mut statement.error {
+        error.message = hidden(&error.message);
+    }
+    statement
 }
 
 fn substituted(runner: &Runner<'_>, command: &Command) -> Command {
@@ -145,6 +156,7 @@ fn suffix(running: &Running<'_>) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::SqlError;
 
     #[test]
     fn what_a_program_says_holds_no_values() {
@@ -174,6 +186,18 @@ mod tests {
             "ERROR 1062 (23000) at line 1: Duplicate entry 'Ann' for key 't.mail'",
             "exit status 3: ERROR 1062 (23000) at line 1: Duplicate entry '…' for key 't.mail'; its output is in step-1.log",
         );
+    }
+
+    #[test]
+    fn a_recovered_statement_holds_no_password() {
+        let message = "no user app with s3cr%2Det or s3cr-et".to_owned();
+        let code = "1133".to_owned();
+        let error = SqlError { code, message, table: None, column: None, constraint: None, position: None };
+        let sql = "SET PASSWORD FOR app = PASSWORD('s3cr-et')".to_owned();
+        let secrets = ["s3cr-et", "s3cr%2Det"].map(str::to_owned);
+        let told = without(&secrets, Statement { sql, error: Some(error), ..Statement::default() });
+        assert_eq!(told.sql, "SET PASSWORD FOR app = PASSWORD('…')");
+        assert_eq!(told.error.expect("the error stays").message, "no user app with … or …");
     }
 
     #[test]

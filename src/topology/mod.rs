@@ -200,6 +200,12 @@ impl Topology {
         replication::as_in_production(&followers).await
     }
 
+    /// Passwords of all nodes: their superusers', and their login roles'.
+    pub fn passwords(&self) -> Vec<String> {
+        let of = |node: &Node| [node.endpoint().password, node.login_password().to_owned()];
+        self.nodes.iter().flat_map(of).collect()
+    }
+
     /// Settings of any node that make the lab unlike production, name to value.
     pub fn relaxed(&self) -> BTreeMap<String, String> {
         self.nodes.iter().flat_map(Node::relaxed).collect()

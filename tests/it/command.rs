@@ -38,8 +38,8 @@ struct Ran {
 
 async fn ran(command: &Command, endpoint: &Endpoint, cancel: &CancellationToken) -> Ran {
     let output = command.dir.join("output.log");
-    let result =
-        run(&CommandRequest { command, endpoint, password: "of-the-superuser", output: &output, cancel }).await;
+    let passwords = ["of-the-superuser".to_owned(), "of/the-other".to_owned()];
+    let result = run(&CommandRequest { command, endpoint, passwords: &passwords, output: &output, cancel }).await;
     Ran { result, output: std::fs::read_to_string(output).unwrap_or_default() }
 }
 
@@ -58,9 +58,11 @@ async fn output_is_kept_in_order_without_the_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_nodes_own_password_is_kept_out_as_well() {
+async fn the_nodes_own_passwords_are_kept_out_as_well() {
     let ran = ran_line("echo psql postgresql://postgres:of-the-superuser@127.0.0.1:1/shop").await;
     assert_eq!(ran.output, "psql postgresql://postgres:…@127.0.0.1:1/shop\n");
+    let ran = ran_line("echo of/the-other mysql://root:of%2Fthe%2Dother@127.0.0.1:2/shop").await;
+    assert_eq!(ran.output, "… mysql://root:…@127.0.0.1:2/shop\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

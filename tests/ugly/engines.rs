@@ -478,3 +478,23 @@ fn a_server_is_killed_while_it_starts() {
     assert!(!ended.events().iter().any(|event| event["event"] == "node-ready"), "it was up already");
     room.assert_clean();
 }
+
+/// Each of a pair has a password of its own, and a program may be given both.
+#[test]
+fn a_program_that_prints_the_addresses_of_a_pair() {
+    if !has_server("mariadb", "native") {
+        return;
+    }
+    let room = Room::new();
+    let nodes = "[topology.nodes.a]\npeers = [\"b\"]\n[topology.nodes.b]\npeers = [\"a\"]\n";
+    room.write("dump.sql", DUMP);
+    let topology = format!("[topology]\nengine = \"mariadb\"\nversion = \"10.11\"\n{nodes}");
+    let rest = "[snapshot]\nfrom = \"dump.sql\"\ndatabase = \"shop\"\n[probes]\nauto = false\n";
+    let step = "[[step]]\nname = \"one\"\ncommand = \"echo ${node.a.url} ${node.b.url}; mysql -e 'DELETE FROM log'\"\n";
+    room.write("scenario.toml", format!("name = \"ugly\"\n{topology}{rest}{step}"));
+    let ended = room.rehearse("native");
+    let said = std::fs::read_to_string(ended.out.join("step-1.log"));
+    let said = said.unwrap_or_else(|error| panic!("{error}\n{}", ended.stderr));
+    assert_eq!(said.matches(":…@").count(), 2, "{said}");
+    room.assert_clean();
+}

@@ -8,14 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustix::io::Errno;
 use rustix::process::Signal;
 use tokio::net::unix::pipe;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::client_environment;
-use crate::engine::endpoint::Endpoint;
+use crate::engine::endpoint::{self, Endpoint};
 use crate::scenario::{self, Invocation};
 use output::Kept;
 use process::Running;
@@ -81,8 +80,8 @@ pub struct CommandRequest<'a> {
     pub command: &'a scenario::Command,
     /// The node, as the step's role.
     pub endpoint: &'a Endpoint,
-    /// The node's own, which `${node.….url}` in the command holds.
-    pub password: &'a str,
+    /// Of all nodes, which `${node.….url}` in the command holds.
+    pub passwords: &'a [String],
     /// A new file in the run's folder for standard output and standard error, as they come.
     pub output: &'a Path,
     pub cancel: &'a CancellationToken,
@@ -249,13 +248,11 @@ pub fn secrets_of(request: &CommandRequest<'_>) -> Vec<String> {
     of_step(request).map(|of_step| secrets(request, &of_step)).unwrap_or_default()
 }
 
-/// What must not be read in its output: the node's passwords as they are and as they stand in a URL, and what came from this program's
+/// What must not be read in its output: the nodes' passwords as they are and as they stand in a URL, and what came from this program's
 /// environment.
 fn secrets(request: &CommandRequest<'_>, of_step: &[(String, String)]) -> Vec<String> {
-    let of_node = [request.endpoint.password.as_str(), request.password];
-    let passwords = of_node
-        .into_iter()
-        .flat_map(|password| [password.to_owned(), utf8_percent_encode(password, NON_ALPHANUMERIC).to_string()]);
+    let of_nodes = request.passwords.iter().chain([&request.endpoint.password]);
+    let passwords = of_nodes.flat_map(|password| endpoint::forms_of(password));
     let named =
         of_step.iter().filter(|(name, _)| request.command.env.get(name).is_some_and(|value| value.starts_with("env:")));
     // Output comes line by line, and so must what is looked for in it.

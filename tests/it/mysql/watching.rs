@@ -255,7 +255,7 @@ async fn what_a_program_ran() {
         let command = shell(line.to_owned(), folder.path());
         let (output, never) = (folder.path().join("output.log"), CancellationToken::new());
         let request =
-            CommandRequest { command: &command, endpoint: &app, password: "", output: &output, cancel: &never };
+            CommandRequest { command: &command, endpoint: &app, passwords: &[], output: &output, cancel: &never };
         let began_ms = clock.now_ms();
         let beside = async {
             let mut fresh =
