@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 use super::{Error, with_causes};
 use crate::engine::script::ScriptProblem;
 use crate::engine::server;
-use crate::lab::{self, LabKind};
+use crate::lab::{self, LabError, LabKind, Lacking};
 use crate::lint;
 use crate::rehearsal::run::offer;
-use crate::scenario::{self, Action, Extension, Scenario, ScenarioErrors, SnapshotSource, Step};
+use crate::scenario::{self, Action, Extension, Scenario, ScenarioErrors, SnapshotSource, Step, Topology};
 use crate::settings::LabChoice;
 use crate::snapshot::{self, Prepared, SnapshotError};
 
@@ -91,18 +91,23 @@ pub async fn run(path: &Path, choice: LabChoice) -> Result<Checked, Error> {
         Ok(Snapshot::NotHere(why)) => not_checked.push(why),
         Err(error) => problems.push(Problem::of_snapshot(&error)),
     }
-    let lab = match lab::choose(choice, &server::software(scenario.topology.engine, scenario.version())).await {
+    let lab = match choose(&scenario, choice).await {
         Ok(kind) => Some(kind),
-        Err(error) => {
-            problems.push(Problem { what: with_causes(&error), hint: error.hint(), ..Problem::default() });
+        Err(lacking) => {
+            problems.extend(lacking);
             None
         }
     };
     if let Some(kind) = lab {
-        match extensions(&scenario, prepared.as_deref(), kind).await {
-            Ok(None) => {}
-            Ok(Some(why)) => not_checked.push(why),
-            Err(error) => problems.push(Problem::of_snapshot(&error)),
+        for version in scenario.topology.versions() {
+            match extensions(&scenario, version, prepared.as_deref(), kind).await {
+                Ok(Some(why)) if !not_checked.contains(&why) => not_checked.push(why),
+                Ok(_) => {}
+                Err(error) => {
+                    let problem = Problem::of_snapshot(&error);
+                    problems.push(Problem { what: of_nodes(&scenario, Some(version), problem.what), ..problem });
+                }
+            }
         }
     }
     let plan = Plan {
@@ -182,15 +187,51 @@ pub(super) async fn snapshot(scenario: &Scenario, cancel: &CancellationToken) ->
     Ok(Snapshot::Prepared(Box::new(prepared)))
 }
 
-/// Whether the lab's servers have the extensions that the node and the snapshot ask for; else what could not be looked at, and why.
+/// The lab that has the servers of all nodes; else what it lacks.
+pub(super) async fn choose(scenario: &Scenario, choice: LabChoice) -> Result<LabKind, Vec<Problem>> {
+    let Topology { engine, .. } = scenario.topology;
+    let versions = scenario.topology.versions();
+    let software: Vec<_> = versions.into_iter().map(|version| server::software(engine, version)).collect();
+    let problem = |error: LabError| Problem {
+        what: of_nodes(scenario, error.version(), with_causes(&error)),
+        hint: error.hint(),
+        ..Problem::default()
+    };
+    lab::choose(choice, &software)
+        .await
+        .map_err(|Lacking { first, others }| std::iter::once(first).chain(others).map(problem).collect())
+}
+
+/// What is wrong with a version, and on which nodes where others run another.
+fn of_nodes(scenario: &Scenario, version: Option<&str>, what: String) -> String {
+    let nodes = scenario.topology.nodes.iter();
+    let names: Vec<&str> =
+        nodes.filter(|node| Some(node.version.as_str()) == version).map(|node| node.name.as_str()).collect();
+    match &names[..] {
+        [] => what,
+        _ if names.len() == scenario.topology.nodes.len() => what,
+        [name] => format!("node {name}: {what}"),
+        _ => format!("nodes {}: {what}", names.join(", ")),
+    }
+}
+
+/// Whether the lab's servers of that version have the extensions that their nodes and the snapshot ask for; else what could not be looked
+/// at, and why.
 async fn extensions(
     scenario: &Scenario,
+    version: &str,
     prepared: Option<&Prepared>,
     kind: LabKind,
 ) -> Result<Option<String>, SnapshotError> {
     let of_snapshot = prepared.map(|prepared| &prepared.requirements.extensions);
-    let wanted: Vec<Extension> =
-        scenario.writer().extensions.iter().chain(of_snapshot.into_iter().flatten()).cloned().collect();
+    let nodes = scenario.topology.nodes.iter().filter(|node| node.version == version);
+    let of_nodes = nodes.flat_map(|node| &node.extensions);
+    let mut wanted: Vec<Extension> = Vec::new();
+    for extension in of_nodes.chain(of_snapshot.into_iter().flatten()) {
+        if !wanted.contains(extension) {
+            wanted.push(extension.clone());
+        }
+    }
     if wanted.is_empty() {
         return Ok(None);
     }
@@ -198,12 +239,12 @@ async fn extensions(
     names.dedup();
     let left = |why: &str| Ok(Some(format!("extensions ({}), {why}", names.join(", "))));
     let engine = scenario.topology.engine;
-    let Some(programs) = lab::programs(kind, &server::software(engine, scenario.version())).await else {
+    let Some(programs) = lab::programs(kind, &server::software(engine, version)).await else {
         return left("which lie in the container's image");
     };
     match server::lacking_extensions(engine, &programs, &wanted).await {
         Ok(lacking) if lacking.is_empty() => Ok(None),
-        Ok(lacking) => Err(SnapshotError::missing_extensions(lacking, scenario.version())),
+        Ok(lacking) => Err(SnapshotError::missing_extensions(lacking, version)),
         Err(error) => {
             tracing::info!(%error, "the installation does not say where extensions lie");
             left("for want of pg_config beside the server")

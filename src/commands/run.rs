@@ -7,7 +7,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Error, check, signals, with_causes};
 use crate::engine::script::ScriptProblem;
-use crate::engine::server;
 use crate::event::log::LogWriter;
 use crate::event::{Event, FORMAT, Recorded};
 use crate::lab::lease::Base;
@@ -89,8 +88,7 @@ pub(super) async fn prepare(scenario: &Path, lab: LabChoice) -> Result<Prepared,
     let read = lint::read(&scenario);
     wrong_scripts(&read.problems)?;
     wrong_environment(&scenario)?;
-    let software = server::software(scenario.topology.engine, scenario.version());
-    let lab = lab::choose(lab, &software).await.map_err(no_lab)?;
+    let lab = check::choose(&scenario, lab).await.map_err(|lacking| lacks(&lacking))?;
     let snapshot = check::snapshot(&scenario, &CancellationToken::new()).await;
     let snapshot = snapshot.map(check::Snapshot::into_prepared).map_err(|error| {
         let (what, hint) = (with_causes(&error), error.hint());
@@ -141,6 +139,12 @@ fn finish(
 
 pub(super) fn no_lab(error: LabError) -> Error {
     Error::Inconclusive { what: with_causes(&error), hint: error.hint(), source: None }
+}
+
+/// All that the lab lacks.
+fn lacks(lacking: &[check::Problem]) -> Error {
+    let what = lacking.iter().map(|problem| problem.what.as_str()).collect::<Vec<_>>().join("\n");
+    Error::Inconclusive { what, hint: lacking.iter().find_map(|problem| problem.hint.clone()), source: None }
 }
 
 /// A plan that cannot be read to its end is not begun.

@@ -135,6 +135,16 @@ impl LabError {
         }
     }
 
+    /// The version that is not there; none where it is the lab itself that is not.
+    pub fn version(&self) -> Option<&str> {
+        match self {
+            LabError::NoImage { version, .. }
+            | LabError::BadImage { version, .. }
+            | LabError::NoServer { version, .. } => Some(version),
+            _ => None,
+        }
+    }
+
     fn io(what: impl Into<String>, source: std::io::Error) -> LabError {
         if source.kind() == std::io::ErrorKind::StorageFull {
             return LabError::DiskFull { what: what.into() };
@@ -187,22 +197,52 @@ pub trait LabHost: Host {
     async fn destroy(&self) -> Result<(), LabError>;
 }
 
-/// Which lab a run gets: what it asks for, or Docker where an engine answers and an image is here or can be pulled, else plain
-/// processes.
+/// What a lab has not of all that a run asks for, and why.
+#[derive(Debug)]
+pub struct Lacking {
+    pub first: LabError,
+    pub others: Vec<LabError>,
+}
+
+/// Which lab a run gets: what it asks for, or Docker where an engine answers and images of all its servers are here or can be pulled, else
+/// plain processes.
 ///
 /// # Errors
-/// The lab that was asked for cannot be had; for [`LabChoice::Auto`], neither can, and the error is the native lab's.
-pub async fn choose(choice: LabChoice, software: &Software) -> Result<LabKind, LabError> {
+/// What the lab that was asked for lacks; for [`LabChoice::Auto`], where neither has all, what the native one does.
+pub async fn choose(choice: LabChoice, software: &[Software]) -> Result<LabKind, Lacking> {
     match choice {
-        LabChoice::Native => native::find(software).await.map(|_| LabKind::Native),
-        LabChoice::Docker => docker::image_for(software).await.map(|_| LabKind::Docker),
-        LabChoice::Auto => match docker::image_for(software).await {
-            Ok(_) => Ok(LabKind::Docker),
-            Err(error) => {
-                tracing::info!(%error, "no Docker lab; using plain processes");
-                native::find(software).await.map(|_| LabKind::Native)
+        LabChoice::Native => all_in(LabKind::Native, software).await,
+        LabChoice::Docker => all_in(LabKind::Docker, software).await,
+        LabChoice::Auto => match all_in(LabKind::Docker, software).await {
+            Ok(kind) => Ok(kind),
+            Err(Lacking { first, .. }) => {
+                tracing::info!(error = %first, "no Docker lab; using plain processes");
+                all_in(LabKind::Native, software).await
             }
         },
+    }
+}
+
+async fn all_in(kind: LabKind, software: &[Software]) -> Result<LabKind, Lacking> {
+    let mut errors = Vec::new();
+    for software in software {
+        let found = match kind {
+            LabKind::Native => native::find(software).await.map(drop),
+            LabKind::Docker => docker::image_for(software).await.map(drop),
+        };
+        if let Err(error) = found {
+            // The next would meet the same.
+            let is_the_labs = error.version().is_none();
+            errors.push(error);
+            if is_the_labs {
+                break;
+            }
+        }
+    }
+    let mut errors = errors.into_iter();
+    match errors.next() {
+        None => Ok(kind),
+        Some(first) => Err(Lacking { first, others: errors.collect() }),
     }
 }
 

@@ -134,6 +134,17 @@ impl Topology {
         self.nodes.iter().find(|node| node.replicates.is_none()).unwrap_or(&self.nodes[0])
     }
 
+    /// What its nodes run, each version once, in their order.
+    pub fn versions(&self) -> Vec<&str> {
+        let mut versions: Vec<&str> = Vec::new();
+        for node in &self.nodes {
+            if !versions.contains(&node.version.as_str()) {
+                versions.push(&node.version);
+            }
+        }
+        versions
+    }
+
     pub fn node(&self, name: &str) -> Option<&Node> {
         self.nodes.iter().find(|node| node.name == name)
     }

@@ -105,13 +105,15 @@ impl Topology {
     /// # Errors
     /// [`TopologyError`]; each is about this machine or its lab, none about the release.
     pub async fn start(request: &TopologyRequest<'_>, cancel: &CancellationToken) -> Result<Topology, TopologyError> {
-        let software = server::software(request.scenario.topology.engine, request.scenario.version());
+        let wanted = &request.scenario.topology;
+        let software: Vec<_> =
+            wanted.versions().into_iter().map(|version| server::software(wanted.engine, version)).collect();
         let base = request.base;
         let chosen = async {
             for left in lab::reap(base).await? {
                 tracing::info!(run = left.run, what = left.what, "cleared away what a killed run left");
             }
-            Ok(lab::choose(request.lab, &software).await?)
+            Ok(lab::choose(request.lab, &software).await.map_err(|lacking| lacking.first)?)
         };
         let kind = tokio::select! {
             kind = chosen => kind,

@@ -118,7 +118,7 @@ async fn labs() -> Vec<LabChoice> {
 }
 
 async fn docker_here(version: &str) -> bool {
-    let here = lab::choose(LabChoice::Docker, &software(version)).await;
+    let here = lab::choose(LabChoice::Docker, &[software(version)]).await;
     assert!(!ci() || here.is_ok(), "CI=true skips nothing: {here:?}");
     here.is_ok()
 }
@@ -243,7 +243,7 @@ async fn every_version_runs_in_docker() {
 async fn files_and_programs_go_in_and_out_of_both_labs() {
     for choice in labs().await {
         let place = Place::new();
-        let kind = lab::choose(choice, &software("15")).await.expect("a lab");
+        let kind = lab::choose(choice, &[software("15")]).await.expect("a lab");
         let lab = Lab::open(kind, &place.run, &place.base).await.expect("opened");
         let host = lab.handle().host("h", &software("15")).await.expect("a host");
         let local = place.logs.with_file_name("local");

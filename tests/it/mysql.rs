@@ -56,7 +56,7 @@ pub async fn servers() -> Vec<Server> {
 pub async fn server(engine: EngineKind, version: &str, kind: LabKind) -> Option<Server> {
     let choice = if kind == LabKind::Native { LabChoice::Native } else { LabChoice::Docker };
     let software = server::software(engine, version);
-    if lab::choose(choice, &software).await.is_err() && !ci() {
+    if lab::choose(choice, std::slice::from_ref(&software)).await.is_err() && !ci() {
         return None;
     }
     let folder = tempfile::Builder::new().prefix("rm-").tempdir().expect("a temporary folder");

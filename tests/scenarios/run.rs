@@ -40,7 +40,7 @@ pub fn has(lab: &str) -> bool {
         "native" => Path::new("/usr/lib/postgresql/15/bin/postgres").exists(),
         _ => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(lab::choose(LabChoice::Docker, &server::software("15"))).is_ok()
+            runtime.block_on(lab::choose(LabChoice::Docker, &[server::software("15")])).is_ok()
         }
     }
 }

@@ -479,6 +479,21 @@ fn a_server_is_killed_while_it_starts() {
     room.assert_clean();
 }
 
+/// Each node may be of another version, and each is looked for.
+#[test]
+fn a_replica_of_a_version_that_is_not_here() {
+    if !has_server("mariadb", "native") {
+        return;
+    }
+    let room = Room::new();
+    let nodes = "[topology.nodes.a]\n[topology.nodes.b]\nreplicates = \"a\"\nversion = \"11.8\"\n";
+    scenario(&room, ("mariadb", "10.11"), nodes, DUMP);
+    for ended in [room.run(&["check", "scenario.toml", "--lab", "native"]), room.rehearse("native")] {
+        ended.exits(3).says(&["node b: no server of mariadb 11.8 on this machine", "hint: install the server"]);
+    }
+    room.assert_clean();
+}
+
 /// Each of a pair has a password of its own, and a program may be given both.
 #[test]
 fn a_program_that_prints_the_addresses_of_a_pair() {
