@@ -259,6 +259,19 @@ pub fn pairing(engine: EngineKind) -> Pairing {
     }
 }
 
+/// Tables of a joined pair whose rows cannot be updated or deleted, for want of a key by which the other would find them: "orders" in the
+/// usual schema, else "billing.orders".
+///
+/// # Errors
+/// The server refuses.
+pub async fn without_identity(superuser: &Endpoint) -> Result<Vec<String>, ServerError> {
+    match superuser.engine {
+        EngineKind::Postgres => postgres::without_identity(superuser).await,
+        // Row events hold whole rows.
+        EngineKind::Mysql | EngineKind::Mariadb => Ok(Vec::new()),
+    }
+}
+
 /// The server whose data was copied into the host's folder, and whose superuser has that password. It replicates nobody, whoever it
 /// replicated when it was copied.
 ///

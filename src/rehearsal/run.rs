@@ -374,7 +374,13 @@ impl Stages<'_> {
                 elapsed_ms: millis(started.elapsed()),
             });
         }
-        self.unless_stopped(async { Ok(self.topology.join_peers().await?) }).await?;
+        for table in self.unless_stopped(async { Ok(self.topology.join_peers().await?) }).await? {
+            let what = format!(
+                "pair: table {table} has no key: updates and deletes of it are refused while it is published, as in \
+                 production with FOR ALL TABLES"
+            );
+            self.events.send(Event::Warned { what });
+        }
         self.replicas_ready("the snapshot").await
     }
 

@@ -178,14 +178,18 @@ impl Topology {
         std::iter::once(self.writer()).chain(peer)
     }
 
-    /// Makes a pair of nodes that had to be filled first, and proves it in both directions. Nothing where there is none.
+    /// Makes a pair of nodes that had to be filled first, and proves it in both directions; nothing where there is none. Gives the tables
+    /// whose rows can no longer be updated or deleted for that.
     ///
     /// # Errors
     /// [`TopologyError`].
-    pub async fn join_peers(&self) -> Result<(), TopologyError> {
+    pub async fn join_peers(&self) -> Result<Vec<String>, TopologyError> {
         match self.peer() {
-            Some(peer) if self.pairing == Pairing::Alike => replication::join([self.writer(), peer]).await,
-            _ => Ok(()),
+            Some(peer) if self.pairing == Pairing::Alike => {
+                replication::join([self.writer(), peer]).await?;
+                self.writer().without_identity().await
+            }
+            _ => Ok(Vec::new()),
         }
     }
 

@@ -310,6 +310,11 @@ impl Node {
         self.server.follow_peer(peer.server.as_ref()).await.map_err(|source| self.failed(source))
     }
 
+    /// Tables whose rows cannot be updated or deleted, for the other of its pair could not tell which are meant.
+    pub(super) async fn without_identity(&self) -> Result<Vec<String>, TopologyError> {
+        server::without_identity(&self.endpoint()).await.map_err(|source| self.failed(source))
+    }
+
     /// Nothing that happens to the server from here on is news.
     pub(super) fn forget(&self) {
         self.forgotten.store(true, Ordering::Relaxed);

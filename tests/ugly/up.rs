@@ -100,8 +100,12 @@ fn a_pair() {
     let nodes = "[topology.nodes.a]\npeers = [\"b\"]\n[topology.nodes.b]\npeers = [\"a\"]\n";
     let scenario = SCENARIO.replace("[snapshot]", &format!("{nodes}[snapshot]")).replace("\"15\"", "\"17\"");
     let setup = "[[setup]]\nsql = \"ALTER TABLE orders ADD COLUMN region text; INSERT INTO orders VALUES (1, 'of the setup')\"\n";
-    room.write("scenario.toml", format!("{scenario}{setup}{STEP}"));
-    let up = up_as_json(&room, "docker");
+    let unkeyed = "[[setup]]\nsql = \"CREATE SCHEMA other; CREATE TABLE other.log (note text); CREATE TABLE whole (note text); ALTER TABLE whole REPLICA IDENTITY FULL\"\n";
+    room.write("scenario.toml", format!("{scenario}{setup}{unkeyed}{STEP}"));
+    let ended = room.run(&["up", "scenario.toml", "--lab", "docker", "--format", "json"]);
+    ended.exits(0).says(&["pair: table other.log has no key: updates and deletes of it are refused"]);
+    assert_eq!(ended.stderr.matches("has no key").count(), 1, "{}", ended.stderr);
+    let up: Value = serde_json::from_str(&ended.stdout).expect("JSON");
     let [a, b] = up["nodes"].as_array().map(Vec::as_slice).expect("nodes") else { panic!("not two nodes: {up}") };
     assert_eq!((text(a, "name"), text(a, "role")), ("a", "writer"));
     assert_eq!((text(b, "name"), text(b, "role"), text(b, "of")), ("b", "peer", "a"));
@@ -114,6 +118,9 @@ fn a_pair() {
             assert!(began.elapsed() < ARRIVES, "{:?}", asked(&up, node, rows));
             std::thread::sleep(Duration::from_millis(20));
         }
+        let update = |table: &str| asked(&up, node, &format!("UPDATE {table} SET note = 'x'"));
+        assert!(update("other.log").is_err_and(|said| said.contains("replica identity")));
+        assert_eq!(update("whole"), Ok(String::new()));
         let left = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'rehearsal%'";
         assert_eq!(asked(&up, node, left), Ok("0".into()));
         let retry = "SELECT current_setting('wal_retrieve_retry_interval')";

@@ -22,6 +22,7 @@ use crate::engine::software::{Place, Software, StopSignal, StopSignals};
 use crate::scenario::EngineKind;
 
 pub use extensions::require_extensions;
+pub use pair::without_identity;
 use replica::Upstream;
 use trouble::{is_disk_full, trouble};
 

@@ -7,6 +7,7 @@ use postgres_protocol::escape::escape_literal as literal;
 
 use super::replica::RETRY_WHILE_PREPARING_MS;
 use super::{ATTEMPT_DEADLINE, Server, sql, within};
+use crate::engine::endpoint::Endpoint;
 use crate::engine::host::Host;
 use crate::engine::postgres::connect::connect;
 use crate::engine::postgres::replication::pair::{PUBLICATION, SLOT, SUBSCRIPTION};
@@ -85,6 +86,28 @@ async fn publish(server: &dyn server::Server) -> Result<(), ServerError> {
         }
         let create = format!("CREATE PUBLICATION {PUBLICATION} FOR ALL TABLES");
         session.client.batch_execute(&create).await.map_err(sql(what))
+    })
+    .await
+}
+
+/// Published tables of which the server refuses to update or delete rows, 55000 (chapter "Logical Replication", "Publication"): those with
+/// neither a primary key, nor another index or the whole row as their replica identity.
+pub async fn without_identity(superuser: &Endpoint) -> Result<Vec<String>, ServerError> {
+    let what = "read which tables of a pair have a replica identity";
+    // A key that is checked only at the end of a transaction identifies nothing.
+    let asked = "SELECT CASE schemaname WHEN 'public' THEN tablename::text ELSE schemaname || '.' || tablename END
+        FROM pg_catalog.pg_publication_tables
+        JOIN pg_catalog.pg_namespace AS schema ON schema.nspname = schemaname
+        JOIN pg_catalog.pg_class AS class ON class.relnamespace = schema.oid AND class.relname = tablename
+        WHERE pubname = $1 AND relreplident <> 'f' AND NOT EXISTS (
+            SELECT FROM pg_catalog.pg_index
+            WHERE indrelid = class.oid AND indisvalid AND indimmediate
+            AND CASE relreplident WHEN 'd' THEN indisprimary WHEN 'i' THEN indisreplident ELSE false END)
+        ORDER BY 1";
+    within(what, async {
+        let session = connect(superuser, ATTEMPT_DEADLINE).await.map_err(sql(what))?;
+        let rows = session.client.query(asked, &[&PUBLICATION]).await.map_err(sql(what))?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
     })
     .await
 }
