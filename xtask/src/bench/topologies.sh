@@ -41,7 +41,8 @@ clean_up() {
     esac >/dev/null 2>&1
 }
 trap clean_up EXIT
-trap 'exit 1' INT TERM
+# PIPE: whoever started it has gone, and does not read the answer.
+trap 'exit 1' HUP INT PIPE TERM
 
 # await NODE SQL ANSWER
 await() {
