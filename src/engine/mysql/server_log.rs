@@ -50,9 +50,11 @@ pub(super) fn trouble(log: &[String]) -> Option<Trouble> {
     })
 }
 
-/// The operating system's words, and those with which the servers wait for space.
+/// The operating system's words or its number, and those with which the servers wait for space.
 pub(super) fn is_disk_full(text: &str) -> bool {
-    ["No space left on device", "Disk is full", "Disk full"].iter().any(|words| text.contains(words))
+    let words = ["No space left on device", "Disk is full", "Disk full"];
+    let numbered = ["failed with error 28", "rror number 28", "rrno: 28", "rrcode: 28"];
+    words.iter().chain(&numbered).any(|words| text.contains(words))
 }
 
 #[cfg(test)]
@@ -82,6 +84,10 @@ Query (0x7f0001): INSERT INTO t VALUES ('secret')
     fn trouble_in_a_log() {
         let check = |line: &str, expected: Option<Trouble>| assert_eq!(trouble(&[line.to_owned()]), expected, "{line}");
         check("2026-01-02  3:04:05 0 [Note] ready for connections.", None);
+        check(
+            "2026-01-02  3:04:05 0 [ERROR] InnoDB: preallocating 8388608 bytes for file ./a/b.ibd failed with error 28",
+            Some(Trouble::DiskFull),
+        );
         check(
             "2026-01-02  3:04:05 0 [ERROR] InnoDB: Write to file failed, No space left on device",
             Some(Trouble::DiskFull),
