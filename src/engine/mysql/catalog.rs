@@ -8,6 +8,7 @@
 
 mod grants;
 mod programs;
+mod rights;
 mod tables;
 
 use super::names::{literal, quote};
@@ -20,7 +21,7 @@ use crate::engine::reading::ReadError;
 const DATABASE: &str = "database";
 
 /// Reads the catalog, as it is by now: it is in no snapshot. Takes no lock but a table's metadata lock, for as long as its definition is
-/// read. For more than tables, the login must be able to read the database `mysql` and what routines do.
+/// read. For more than tables, the login must be able to read the database `mysql` and what routines do, and to see triggers and events.
 ///
 /// # Errors
 /// [`ReadError`] if a query fails, the login may not see part of it, or a lock is held against it for half a minute.
@@ -31,6 +32,7 @@ pub async fn read(reading: &Reading, extent: Extent) -> Result<Catalog, ReadErro
     if extent == Extent::Tables {
         return Ok(catalog);
     }
+    rights::check(reading).await?;
     tables::define_views(reading, &mut catalog.relations).await?;
     catalog.schemas.insert(DATABASE.to_owned(), database(reading).await?);
     catalog.sequences = programs::sequences(reading, &tables.sequences).await?;

@@ -92,6 +92,21 @@ pub fn behind(wait: TableWait, waits: &[TableWait], locks: &[MetadataLock]) -> (
     (mine.cloned(), before)
 }
 
+/// Modes by strength; what stands for none of them is no lock on a table.
+pub const MODES: [&str; 11] = [
+    "INTENTION_EXCLUSIVE",
+    "SHARED",
+    "SHARED_HIGH_PRIO",
+    "SHARED_READ",
+    "SHARED_WRITE",
+    "SHARED_WRITE_LOW_PRIO",
+    "SHARED_UPGRADABLE",
+    "SHARED_READ_ONLY",
+    "SHARED_NO_WRITE",
+    "SHARED_NO_READ_WRITE",
+    "EXCLUSIVE",
+];
+
 /// A request, and the locks that others may hold which it waits for.
 type Rows = &'static [(&'static str, &'static [&'static str])];
 
@@ -128,22 +143,7 @@ const GRANTED: Rows = &[
             "EXCLUSIVE",
         ],
     ),
-    (
-        "EXCLUSIVE",
-        &[
-            "INTENTION_EXCLUSIVE",
-            "SHARED",
-            "SHARED_HIGH_PRIO",
-            "SHARED_READ",
-            "SHARED_WRITE",
-            "SHARED_WRITE_LOW_PRIO",
-            "SHARED_UPGRADABLE",
-            "SHARED_READ_ONLY",
-            "SHARED_NO_WRITE",
-            "SHARED_NO_READ_WRITE",
-            "EXCLUSIVE",
-        ],
-    ),
+    ("EXCLUSIVE", &MODES),
     // MariaDB's, which take the place of MySQL's global read lock, commit lock and backup lock.
     (
         "BACKUP_START",

@@ -4,11 +4,15 @@
 //! which way a definition was changed shows in the stages that the session went through. Modes of locks are those of the chapter
 //! "Metadata Locking" of the manuals.
 
+mod modes;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::client::words::Words;
 use crate::event::{Lock, Numbering, Work};
+pub use modes::strength;
+use modes::{lock, sorted, strongest};
 
 /// What kind of statement it is, by the words that it begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -440,53 +444,6 @@ impl Handled {
             written: self.written.saturating_sub(before.written),
         }
     }
-}
-
-/// Modes by strength; what stands for none of them is no lock on a table.
-const MODES: [&str; 11] = [
-    "INTENTION_EXCLUSIVE",
-    "SHARED",
-    "SHARED_HIGH_PRIO",
-    "SHARED_READ",
-    "SHARED_WRITE",
-    "SHARED_WRITE_LOW_PRIO",
-    "SHARED_UPGRADABLE",
-    "SHARED_READ_ONLY",
-    "SHARED_NO_WRITE",
-    "SHARED_NO_READ_WRITE",
-    "EXCLUSIVE",
-];
-
-/// From 1 to 11; 0 for an unknown one.
-pub fn strength(mode: &str) -> usize {
-    MODES.iter().position(|known| *known == mode).map_or(0, |at| at + 1)
-}
-
-fn lock(relation: &str, mode: &str, brief: bool) -> Lock {
-    Lock {
-        relation: relation.to_owned(),
-        mode: mode.to_owned(),
-        stops_reads: matches!(mode, "SHARED_NO_READ_WRITE" | "EXCLUSIVE"),
-        stops_writes: matches!(mode, "SHARED_READ_ONLY" | "SHARED_NO_WRITE" | "SHARED_NO_READ_WRITE" | "EXCLUSIVE"),
-        brief,
-    }
-}
-
-fn sorted(mut locks: Vec<Lock>) -> Vec<Lock> {
-    locks.sort_by(|a, b| strength(&b.mode).cmp(&strength(&a.mode)).then_with(|| a.relation.cmp(&b.relation)));
-    locks
-}
-
-/// The strongest mode of each relation.
-fn strongest(locks: &[(String, String)]) -> BTreeMap<String, String> {
-    let mut strongest: BTreeMap<String, String> = BTreeMap::new();
-    for (relation, mode) in locks {
-        let known = strongest.entry(relation.clone()).or_insert_with(|| mode.clone());
-        if strength(mode) > strength(known) {
-            known.clone_from(mode);
-        }
-    }
-    strongest
 }
 
 /// Whether the definition is of a table, of an index or of a trigger on one.

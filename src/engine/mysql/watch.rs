@@ -18,6 +18,9 @@ use super::names::literal;
 use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;
 
+/// Databases that hold what is the server's own: the last is where MySQL locks what it writes of a table's definition beside its rows.
+const OF_THE_SERVER: &str = "('mysql', 'sys', 'performance_schema', 'information_schema', 'dummy_sdi_db')";
+
 /// For one look.
 const LOOK: Duration = Duration::from_secs(20);
 
@@ -107,7 +110,7 @@ impl Observer {
             "SELECT object_type, object_schema, object_name, lock_type FROM performance_schema.metadata_locks
             WHERE owner_thread_id = {} AND lock_status = 'GRANTED' AND object_type IN ('TABLE', 'GLOBAL', 'BACKUP')
                 AND COALESCE(object_name, '') NOT LIKE '#sql%'
-                AND COALESCE(object_schema, '') NOT IN ('mysql', 'sys', 'performance_schema', 'information_schema')",
+                AND COALESCE(object_schema, '') NOT IN {OF_THE_SERVER}",
             self.thread
         );
         let rows: Vec<(String, Option<String>, Option<String>, String)> = self.rows(asked).await?;

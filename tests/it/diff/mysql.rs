@@ -313,7 +313,16 @@ async fn what_a_login_may_not_see_is_an_error_and_no_equality() {
     let refused = compare(&narrow(&before), &narrow(&after), &all()).await.expect_err("it may not see all");
     let said = rehearsal::event::with_causes(&refused);
     assert!(said.contains("could not read") && !said.contains("Secret"), "{said}");
-    // Content alone needs no more.
+    // With everything that is read as a table, there is still what a server does not show.
+    execute(&server.at, "GRANT SELECT, SHOW VIEW ON *.* TO narrow@'%'").await;
+    let refused = compare(&narrow(&before), &narrow(&after), &all()).await.expect_err("it may not see all");
+    let said = rehearsal::event::with_causes(&refused);
+    assert!(said.contains("the login lacks EVENT and TRIGGER on the database"), "{said}");
+    // By a role that it has on, it is shown all of it.
+    let role = "CREATE ROLE sees; GRANT EVENT, TRIGGER ON *.* TO sees; GRANT sees TO narrow@'%'; SET DEFAULT ROLE sees FOR narrow@'%'";
+    execute(&server.at, role).await;
+    assert_eq!(lines(&differences(&narrow(&before), &narrow(&after), &all()).await), Vec::<String>::new());
+    // Content alone needs no more than to read tables.
     let data = CompareOptions { data: true, ..CompareOptions::default() };
     assert_eq!(differences(&narrow(&before), &narrow(&after), &data).await.tables_compared, 7);
     server.end().await;
