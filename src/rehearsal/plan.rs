@@ -13,6 +13,8 @@ pub(super) struct Ran {
     pub end: StepEnd,
     /// The nodes on which it began, in the step's order: whatever it did is there.
     pub nodes: Vec<String>,
+    /// Those on which it ended as it should.
+    done: Vec<String>,
 }
 
 /// Runs all steps. A failed one is an event, not a failure: the release failed, the rehearsal went on.
@@ -30,16 +32,17 @@ pub(super) async fn run(runner: &Runner<'_>, steps: &[Step]) -> Result<(), Failu
             }
         };
         let end = ran.end;
-        done.push(Taken { index, step, nodes: ran.nodes });
-        if end == StepEnd::Done {
+        let goes_on = end == StepEnd::Failed && step.when_failed == WhenFailed::Continue;
+        // Where it failed there is nothing to take back later; where it did not, there is.
+        let nodes = if goes_on { ran.done } else { ran.nodes };
+        if !nodes.is_empty() {
+            done.push(Taken { index, step, nodes });
+        }
+        if end == StepEnd::Done || goes_on {
             continue;
         }
         match step.when_failed {
-            WhenFailed::Continue => {
-                done.pop();
-                continue;
-            }
-            WhenFailed::Stop => {}
+            WhenFailed::Stop | WhenFailed::Continue => {}
             WhenFailed::Undo => undo(runner, &done[done.len() - 1..]).await?,
             WhenFailed::UndoAll => undo(runner, &done).await?,
         }
@@ -60,19 +63,19 @@ pub(super) async fn run_step(runner: &Runner<'_>, index: usize, step: &Step, rol
     }
     let mut waiting = step.on.iter();
     let mut running = FuturesUnordered::new();
-    let mut ran = Ran { end: StepEnd::Done, nodes: Vec::new() };
+    let mut ran = Ran { end: StepEnd::Done, nodes: Vec::new(), done: Vec::new() };
     let mut failure = None;
     loop {
         let goes_on = (ran.end == StepEnd::Done || role == StepRole::Undo) && failure.is_none();
         while goes_on && running.len() < step.at_once {
             let Some(name) = waiting.next() else { break };
             ran.nodes.push(name.clone());
-            running.push(runner.run(index, step, runner.node(name), role));
+            running.push(async move { (name, runner.run(index, step, runner.node(name), role).await) });
         }
         match running.next().await {
-            Some(Ok(StepEnd::Done)) => {}
-            Some(Ok(StepEnd::Failed)) => ran.end = StepEnd::Failed,
-            Some(Err(error)) => failure = failure.or(Some(error)),
+            Some((name, Ok(StepEnd::Done))) => ran.done.push(name.clone()),
+            Some((_, Ok(StepEnd::Failed))) => ran.end = StepEnd::Failed,
+            Some((_, Err(error))) => failure = failure.or(Some(error)),
             None => break,
         }
     }
