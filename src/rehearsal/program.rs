@@ -34,6 +34,7 @@ pub(super) async fn run(runner: &Runner<'_>, running: &Running<'_>, command: &Co
         command: &command,
         endpoint: &endpoint,
         passwords: &passwords,
+        scratch: running.node.lab_folder(),
         output: &output,
         cancel: running.cancel,
     };

@@ -17,9 +17,10 @@ use super::replication::{self, Why};
 use super::step::{Runner, StepEnd};
 use super::watching::Watching;
 use crate::diff::{self, CompareOptions, DiffError};
+use crate::engine::reading::ReadError;
 use crate::engine::release::Lineage;
 use crate::engine::server;
-use crate::event::{Event, Phase, StepRole, with_causes};
+use crate::event::{DiffResult, Event, Phase, StepRole, with_causes};
 use crate::scenario::Scenario;
 use crate::snapshot::{self, Bench, Offer, RestoreRequest, SnapshotError};
 use crate::topology::{Base, LabChoice, Node, Released, Topology, TopologyError, TopologyRequest, Trouble};
@@ -35,6 +36,9 @@ const RESTORE: Duration = Duration::from_secs(24 * 3600);
 
 /// Samples of each table's differing rows, where values were asked for.
 pub(super) const SAMPLES: usize = 5;
+
+/// For a server to let somebody in that had to recover.
+const RECOVERS: Duration = Duration::from_secs(20);
 
 /// Of a server's log that tells why it ended, or came to a standstill.
 const LOG_LINES: usize = 20;
@@ -513,7 +517,7 @@ impl Stages<'_> {
         let samples = if self.rehearsal.show_values { SAMPLES } else { 0 };
         let options =
             CompareOptions { schema: true, data: true, tables: None, samples, keys: 0, cancel: self.stop.clone() };
-        let diff = diff::compare(&before.endpoint(), &self.node.endpoint(), &options).await;
+        let diff = self.compared(&before, &options).await;
         before.stop().await?;
         let diff = diff.map_err(|error| match error {
             DiffError::Cancelled => Failure::Stopped,
@@ -521,6 +525,19 @@ impl Stages<'_> {
         })?;
         self.events.send(Event::Compared { diff: Box::new(diff), elapsed_ms: millis(started.elapsed()) });
         Ok(())
+    }
+
+    /// A server that recovers from a session's crash lets nobody in meanwhile.
+    async fn compared(&self, before: &Node, options: &CompareOptions) -> Result<DiffResult, DiffError> {
+        let began = Instant::now();
+        loop {
+            match diff::compare(&before.endpoint(), &self.node.endpoint(), options).await {
+                Err(DiffError::Side { source: ReadError::Connect { .. }, .. }) if began.elapsed() < RECOVERS => {
+                    tokio::time::sleep(RECOVERS / 100).await;
+                }
+                compared => return compared,
+            }
+        }
     }
 
     fn runner<'s>(&'s self, watching: Option<&'s Watching>) -> Runner<'s> {

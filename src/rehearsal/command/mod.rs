@@ -82,6 +82,8 @@ pub struct CommandRequest<'a> {
     pub endpoint: &'a Endpoint,
     /// Of all nodes, which `${node.….url}` in the command holds.
     pub passwords: &'a [String],
+    /// Where files for the program's clients are made: a folder that goes with the lab, though this program be killed.
+    pub scratch: &'a Path,
     /// A new file in the run's folder for standard output and standard error, as they come.
     pub output: &'a Path,
     pub cancel: &'a CancellationToken,
@@ -112,7 +114,8 @@ pub struct CommandEnded {
 pub async fn run(request: &CommandRequest<'_>) -> Result<CommandEnded, CommandError> {
     let of_step = of_step(request)?;
     // Private, for a password may be in it.
-    let folder = tempfile::tempdir().map_err(CommandError::NoEnvironment)?;
+    let folder = tempfile::Builder::new().prefix("clients-").tempdir_in(request.scratch);
+    let folder = folder.map_err(CommandError::NoEnvironment)?;
     let environment = environment(request, &of_step, folder.path())?;
     let mut command = command(request.command)?;
     let program = command.get_program().to_string_lossy().into_owned();

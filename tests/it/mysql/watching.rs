@@ -254,8 +254,14 @@ async fn what_a_program_ran() {
         let line = "mysql --force <a.sql; mysql -e 'ALTER TABLE t ADD COLUMN n int'; exit 3";
         let command = shell(line.to_owned(), folder.path());
         let (output, never) = (folder.path().join("output.log"), CancellationToken::new());
-        let request =
-            CommandRequest { command: &command, endpoint: &app, passwords: &[], output: &output, cancel: &never };
+        let request = CommandRequest {
+            command: &command,
+            endpoint: &app,
+            passwords: &[],
+            scratch: folder.path(),
+            output: &output,
+            cancel: &never,
+        };
         let began_ms = clock.now_ms();
         let beside = async {
             let mut fresh =
