@@ -130,8 +130,6 @@ pub struct Server {
     is_new: AtomicBool,
     /// What it replicates; of a pair, once both run.
     upstream: OnceLock<Upstream>,
-    /// It was told where that is.
-    followed: AtomicBool,
 }
 
 impl Server {
@@ -162,8 +160,8 @@ impl Server {
         match wanted.settings.keys().find(is_the_labs) {
             Some(name) => Err(ServerError::Reserved { name: name.clone() }),
             None => {
-                let (is_new, upstream, followed) = (AtomicBool::new(false), OnceLock::new(), AtomicBool::new(false));
-                Ok(Server { engine, host, wanted, password, is_new, upstream, followed })
+                let (is_new, upstream) = (AtomicBool::new(false), OnceLock::new());
+                Ok(Server { engine, host, wanted, password, is_new, upstream })
             }
         }
     }

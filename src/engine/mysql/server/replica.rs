@@ -1,7 +1,6 @@
 //! A replica by GTID, which begins empty and gets everything from the other's binary log (chapters "Replication with Global Transaction
 //! Identifiers" of MySQL's manual and "Global Transaction ID" of MariaDB's).
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use mysql_async::prelude::Queryable;
@@ -15,8 +14,8 @@ use crate::engine::mysql::names::literal;
 use crate::engine::server::coming_up::ATTEMPT_DEADLINE;
 use crate::engine::server::{self, ServerError, Wanted};
 
-/// How soon a replica looks again for whom it lost, until the plan begins; the servers' own default holds from then on. Given once: where
-/// it is left out, a server keeps what it has.
+/// How soon a replica looks again for whom it lost, until the plan begins; the servers' own default holds from then on, save for a replica
+/// that the plan restarts.
 const RETRY_S: u32 = 1;
 
 /// What a replica replicates.
@@ -53,22 +52,18 @@ impl Server {
         let what = "start replication";
         let (host, port) = upstream.host.peer_address().await?;
         let (host, user, password) = (literal(&host), literal(SUPERUSER), literal(&upstream.password));
-        let is_first = !self.followed.swap(true, Ordering::Relaxed);
-        let retry = |option: &str| if is_first { format!("{option} = {RETRY_S}, ") } else { String::new() };
         let statements = match self.engine {
             EngineKind::Mysql => [
                 format!(
                     "CHANGE REPLICATION SOURCE TO SOURCE_HOST = {host}, SOURCE_PORT = {port}, SOURCE_USER = {user}, \
-                     SOURCE_PASSWORD = {password}, {}SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1",
-                    retry("SOURCE_CONNECT_RETRY")
+                     SOURCE_PASSWORD = {password}, SOURCE_CONNECT_RETRY = {RETRY_S}, SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1"
                 ),
                 "START REPLICA".to_owned(),
             ],
             _ => [
                 format!(
                     "CHANGE MASTER TO MASTER_HOST = {host}, MASTER_PORT = {port}, MASTER_USER = {user}, \
-                     MASTER_PASSWORD = {password}, {}MASTER_USE_GTID = slave_pos",
-                    retry("MASTER_CONNECT_RETRY")
+                     MASTER_PASSWORD = {password}, MASTER_CONNECT_RETRY = {RETRY_S}, MASTER_USE_GTID = slave_pos"
                 ),
                 "START SLAVE".to_owned(),
             ],
