@@ -39,7 +39,8 @@ struct Ran {
 async fn ran(command: &Command, endpoint: &Endpoint, cancel: &CancellationToken) -> Ran {
     let output = command.dir.join("output.log");
     let passwords = ["of-the-superuser".to_owned(), "of/the-other".to_owned()];
-    let (scratch, passwords) = (command.dir.as_path(), &passwords);
+    let scratch = tempfile::tempdir().expect("a temporary folder");
+    let (scratch, passwords) = (scratch.path(), &passwords);
     let result = run(&CommandRequest { command, endpoint, passwords, scratch, output: &output, cancel }).await;
     Ran { result, output: std::fs::read_to_string(output).unwrap_or_default() }
 }
