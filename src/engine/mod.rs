@@ -10,6 +10,7 @@ pub mod client_programs;
 pub mod content;
 pub mod endpoint;
 pub mod host;
+pub mod lineage;
 pub mod mysql;
 pub mod postgres;
 pub mod probing;

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;
+pub use crate::engine::lineage::Lineage;
 use crate::engine::script::{ScriptProblem, Source};
 use crate::engine::server::BoxError;
 use crate::engine::{mysql, postgres};
@@ -91,14 +92,6 @@ pub enum ScriptError {
     Harness(#[source] BoxError),
 }
 
-/// Tables that the plan itself made, and the tables whose rows went into them: work on such a copy grows with its origin. Copies share
-/// it, so that the sessions of a plan can.
-#[derive(Debug, Clone, Default)]
-pub struct Lineage {
-    postgres: postgres::measure::Lineage,
-    mysql: mysql::measure::Lineage,
-}
-
 /// What can be known of a script without running it.
 #[derive(Debug, Default)]
 pub struct Checked {
@@ -163,16 +156,14 @@ impl ReleaseSession {
     ) -> Result<ReleaseSession, SessionError> {
         match release.engine {
             EngineKind::Postgres => {
-                let connected =
-                    postgres::session::ReleaseSession::connect(release, superuser, lineage.postgres, deadline).await;
+                let connected = postgres::session::ReleaseSession::connect(release, superuser, lineage, deadline).await;
                 let mut session = connected.map_err(|error| of_postgres(error, show_values))?;
                 session.show_values = show_values;
                 Ok(ReleaseSession::Postgres(Box::new(session)))
             }
             EngineKind::Mysql | EngineKind::Mariadb => {
                 let session =
-                    mysql::session::ReleaseSession::connect(release, superuser, lineage.mysql, show_values, deadline)
-                        .await?;
+                    mysql::session::ReleaseSession::connect(release, superuser, lineage, show_values, deadline).await?;
                 Ok(ReleaseSession::Mysql(Box::new(session)))
             }
         }

@@ -6,10 +6,10 @@
 
 mod modes;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::client::words::Words;
+use crate::engine::lineage::Lineage;
 use crate::event::{Lock, Numbering, Work};
 pub use modes::strength;
 use modes::{lock, sorted, strongest};
@@ -117,12 +117,6 @@ pub struct Effects {
     pub grows_with: Vec<String>,
     pub algorithm: Option<&'static str>,
     pub numbering: Vec<Numbering>,
-}
-
-/// Tables that the plan itself made, and the tables whose rows went into them. Copies share one.
-#[derive(Debug, Clone, Default)]
-pub struct Lineage {
-    origins: Arc<Mutex<HashMap<u64, BTreeSet<String>>>>,
 }
 
 /// What is known of the database's tables, and of the session.
@@ -315,7 +309,7 @@ impl Tracker {
         for name in tables {
             grows.insert(name.clone());
             for id in self.tables.get(name).into_iter().flat_map(|table| &table.ids) {
-                grows.extend(self.lineage.of(*id));
+                grows.extend(self.lineage.of(*id).unwrap_or_default());
             }
         }
     }
@@ -344,7 +338,7 @@ impl Tracker {
                     }
                 }
                 Some(before) => {
-                    let origins = before.ids.iter().find_map(|id| self.lineage.is_made(*id));
+                    let origins = before.ids.iter().find_map(|id| self.lineage.of(*id));
                     for id in origins.iter().flat_map(|_| table.ids.difference(&before.ids)) {
                         self.lineage.made(*id);
                         self.lineage.filled(*id, origins.as_ref().expect("it was found"));
@@ -402,26 +396,6 @@ impl Tracker {
     fn is_locked_whole(&self, relation: &str, seen: &Seen) -> bool {
         let now = seen.tables.as_ref().and_then(|tables| tables.get(relation));
         now.or_else(|| self.tables.get(relation)).is_some_and(|table| table.locked_whole)
-    }
-}
-
-impl Lineage {
-    fn made(&self, id: u64) {
-        self.origins.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default();
-    }
-
-    fn filled(&self, id: u64, from: &BTreeSet<String>) {
-        if let Some(origins) = self.origins.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&id) {
-            origins.extend(from.iter().cloned());
-        }
-    }
-
-    fn is_made(&self, id: u64) -> Option<BTreeSet<String>> {
-        self.origins.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
-    }
-
-    fn of(&self, id: u64) -> BTreeSet<String> {
-        self.is_made(id).unwrap_or_default()
     }
 }
 

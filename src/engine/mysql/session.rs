@@ -9,10 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::connect::{DriverError, opened, with};
 use super::error::{CONNECTION_LOST, shown};
-use super::measure::Lineage;
 use super::server_log::is_disk_full;
 use super::unlogged::Unlogged;
 use crate::engine::endpoint::Endpoint;
+use crate::engine::lineage::Lineage;
 use crate::engine::release::SessionError;
 use crate::event::{SqlError, with_causes};
 

@@ -7,9 +7,9 @@ mod locks;
 mod seen;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use super::describe::Kind;
+pub use crate::engine::lineage::Lineage;
 use crate::event::{Lock, Work};
 use locks::{ROW_EXCLUSIVE, SHARE, lock, sort_locks, strength};
 pub use seen::{CLOCK, Counters, Relation, Seen, baseline_sql, measure_sql, relation_name};
@@ -46,29 +46,6 @@ impl Effects {
             into.sort();
             into.dedup();
         }
-    }
-}
-
-/// Tables that the plan itself made, and the tables whose rows went into them: work on such a copy grows with its origin. Copies share
-/// one table, so that the sessions of a plan can.
-#[derive(Debug, Clone, Default)]
-pub struct Lineage {
-    origins: Arc<Mutex<HashMap<u32, BTreeSet<String>>>>,
-}
-
-impl Lineage {
-    fn made(&self, oid: u32) {
-        self.origins.lock().unwrap_or_else(PoisonError::into_inner).entry(oid).or_default();
-    }
-
-    fn filled(&self, oid: u32, from: &BTreeSet<String>) {
-        if let Some(origins) = self.origins.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&oid) {
-            origins.extend(from.iter().cloned());
-        }
-    }
-
-    fn of(&self, oid: u32) -> BTreeSet<String> {
-        self.origins.lock().unwrap_or_else(PoisonError::into_inner).get(&oid).cloned().unwrap_or_default()
     }
 }
 
@@ -143,10 +120,10 @@ impl Tracker {
         let read = self.note_rows(&seen, &new, &mut effects, &mut grows);
         for seen in &seen {
             if new.contains(&seen.oid) && seen.relation.as_ref().is_some_and(Relation::is_table) {
-                self.lineage.made(seen.oid);
+                self.lineage.made(seen.oid.into());
             }
             if self.counters_of(seen).inserted > 0 {
-                self.lineage.filled(seen.oid, &read);
+                self.lineage.filled(seen.oid.into(), &read);
             }
             self.remember(seen);
         }
@@ -325,7 +302,7 @@ impl Tracker {
         if let Some(relation) = self.relation(table) {
             into.insert(relation.name.clone());
         }
-        into.extend(self.lineage.of(table));
+        into.extend(self.lineage.of(table.into()).unwrap_or_default());
     }
 
     fn compare_relations(
@@ -354,7 +331,7 @@ impl Tracker {
                         self.grow(table, grows);
                     }
                     if relation.is_table() {
-                        self.lineage.made(*oid);
+                        self.lineage.made((*oid).into());
                     }
                 }
                 None => {}

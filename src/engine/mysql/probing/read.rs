@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row, Value, from_value};
+use mysql_async::{Conn, Row, Value, from_value_opt};
 
 use super::outside::{Reach, is_elsewhere};
 use super::session::Session;
@@ -164,9 +164,12 @@ impl Reading<'_> {
         let rows: Vec<Row> = self.connection.exec(asked, (database,)).await?;
         let mut columns: BTreeMap<String, Vec<Raw>> = BTreeMap::new();
         for row in rows {
-            let values = row.unwrap();
-            let text = |nth: usize| from_value::<Option<String>>(values[nth].clone());
-            let number = |nth: usize| from_value::<Option<u64>>(values[nth].clone());
+            let values: Vec<Value> = row.unwrap_raw().into_iter().map(|value| value.unwrap_or(Value::NULL)).collect();
+            let text = |nth: usize| match &values[nth] {
+                Value::Bytes(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+                _ => None,
+            };
+            let number = |nth: usize| from_value_opt::<u64>(values[nth].clone()).ok();
             let is = |nth: usize| !matches!(values[nth], Value::NULL | Value::Int(0) | Value::UInt(0));
             columns.entry(text(0).unwrap_or_default()).or_default().push(Raw {
                 name: text(1).unwrap_or_default(),
