@@ -235,7 +235,11 @@ pub enum Event {
         /// The last lines of its log.
         log: Vec<String>,
     },
+    /// A writer's state before the plan against what it was after it.
     Compared {
+        /// Empty in logs of before there were shards.
+        #[serde(default)]
+        node: String,
         diff: Box<DiffResult>,
         elapsed_ms: f64,
     },
@@ -668,6 +672,9 @@ pub struct SchemaChange {
     /// constraint or index shows as one removed and one added with the same text.
     pub before: Option<String>,
     pub after: Option<String>,
+    /// Of several shards' writers those on which it changed; empty where it did on all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
@@ -797,6 +804,9 @@ pub struct DataChange {
     /// Only where keys were asked for, and rows have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<DifferingKeys>,
+    /// As of a [`SchemaChange`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
 }
 
 /// Keys of differing rows as text, each in the order of `columns`.

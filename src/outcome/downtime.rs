@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::{Facts, StepRun, WindowFacts};
+use super::facts::{Facts, ProbeFacts, StepRun, WindowFacts};
 use super::model::{Because, DowntimeTotals, KindDowntime, LimitKind, TableDowntime, Window};
 use super::words::bare;
 use crate::event::{Operation, Owner, Session, Statement};
@@ -134,7 +134,7 @@ fn because(facts: &Facts<'_>, window: &WindowFacts<'_>) -> Because {
     if probe.spec.table.as_deref().is_some_and(|table| facts.retired(table)) {
         return Because::Retired;
     }
-    if restarting(facts, window) {
+    if restarting(facts, window, probe) {
         return Because::Restart;
     }
     if window.refused() {
@@ -144,7 +144,7 @@ fn because(facts: &Facts<'_>, window: &WindowFacts<'_>) -> Because {
     if blocked_by(facts, window).iter().any(|session| !matches!(session.owner, Owner::Probe { .. })) {
         return Because::Lock;
     }
-    let held_ms = holder_on(facts, window, probe.spec.kind, probe.spec.table.as_deref()).map(|holder| holder.held_ms);
+    let held_ms = holder_on(facts, window, probe, probe.spec.table.as_deref()).map(|holder| holder.held_ms);
     let lag_ms = window.down.map_or(0.0, |down| down.harness_lag_ms);
     let half_ms = window.interval.length_ms() / 2.0;
     let late = lag_ms > half_ms || lag_ms > facts.scenario.probes.down_after.as_secs_f64() * 1e3;
@@ -169,12 +169,12 @@ pub fn blocked_by<'f>(facts: &'f Facts<'_>, window: &'f WindowFacts<'_>) -> &'f 
     waits.map_or(&[], |wait| wait.blockers)
 }
 
-fn restarting(facts: &Facts<'_>, window: &WindowFacts<'_>) -> bool {
+fn restarting(facts: &Facts<'_>, window: &WindowFacts<'_>, probe: &ProbeFacts<'_>) -> bool {
     let connection_lost = window.error().is_none_or(|error| is_connection_error(&error.code));
     connection_lost
         && facts
             .felt()
-            .filter(|run| run.action == "restart")
+            .filter(|run| run.action == "restart" && facts.is_where(run, probe))
             .any(|run| run.interval(facts.end_ms).overlaps(window.interval))
 }
 
@@ -191,14 +191,14 @@ pub fn is_connection_error(code: &str) -> bool {
 /// The statement whose lock stopped the probe: of those that held one, the one that did for most of the window. In a transaction that
 /// is often not the one that ran when the window began, and with foreign keys not always on the probe's own table.
 pub fn holder<'f, 'a>(facts: &'f Facts<'a>, judged: &Judged<'_, '_>) -> Option<(&'f StepRun<'a>, &'a Statement)> {
-    let spec = facts.probes.get(&judged.facts.probe)?.spec;
+    let probe = facts.probes.get(&judged.facts.probe)?;
     if !judged.because.is_lock() {
         return None;
     }
-    let of = |table| holder_on(facts, judged.facts, spec.kind, table);
+    let of = |table| holder_on(facts, judged.facts, probe, table);
     let behind_step =
         || blocked_by(facts, judged.facts).iter().any(|session| matches!(session.owner, Owner::Step { .. }));
-    let holder = of(spec.table.as_deref()).or_else(|| if behind_step() { of(None) } else { None });
+    let holder = of(probe.spec.table.as_deref()).or_else(|| if behind_step() { of(None) } else { None });
     holder.map(|holder| (holder.run, holder.statement))
 }
 
@@ -213,17 +213,17 @@ struct Holder<'f, 'a> {
 fn holder_on<'f, 'a>(
     facts: &'f Facts<'a>,
     window: &WindowFacts<'_>,
-    kind: ProbeKind,
+    probe: &ProbeFacts<'_>,
     table: Option<&str>,
 ) -> Option<Holder<'f, 'a>> {
+    let kind = probe.spec.kind;
     if kind == ProbeKind::Connect {
         return None;
     }
     let stops = |statement: &Statement| {
         Side::BOTH.into_iter().any(|side| side.covers(kind) && side.stopped_by(statement, table, window.interval))
     };
-    // All probes are on the writer, and a lock on another node is in nobody's way there.
-    let holders = facts.felt().filter(|run| facts.is_on_writer(run)).flat_map(|run| {
+    let holders = facts.felt().filter(|run| facts.is_where(run, probe)).flat_map(|run| {
         let end_ms = run.interval(facts.end_ms).end_ms;
         (0..run.statements.len()).filter(|&index| stops(run.statements[index].1)).filter_map(move |index| {
             let held_ms = held(run, index, end_ms).within(window.interval)?.length_ms();

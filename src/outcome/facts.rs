@@ -37,7 +37,8 @@ pub struct Facts<'a> {
     pub standstills: Vec<Standstill<'a>>,
     /// Replicas that had everything in the end.
     pub caught_up: BTreeMap<&'a str, f64>,
-    pub diff: Option<(u64, &'a DiffResult)>,
+    /// Of each writer, its state before the plan against what it was after it.
+    pub diffs: Vec<Diffed<'a>>,
     pub comparisons: Vec<Comparison<'a>>,
     pub failures: Vec<Failure<'a>>,
     pub warned: Vec<&'a str>,
@@ -111,6 +112,14 @@ pub struct WaitFacts<'a> {
     pub relation: Option<&'a str>,
     pub mode: &'a str,
     pub blockers: &'a [Session],
+}
+
+/// What the plan changed on one writer.
+pub struct Diffed<'a> {
+    pub seq: u64,
+    /// Empty in logs of before there were shards.
+    pub node: &'a str,
+    pub diff: &'a DiffResult,
 }
 
 /// What differs between two nodes that a step compared: what is on the first before, what is on the second after.
@@ -222,7 +231,7 @@ impl<'a> Facts<'a> {
             lag: Vec::new(),
             standstills: Vec::new(),
             caught_up: BTreeMap::new(),
-            diff: None,
+            diffs: Vec::new(),
             comparisons: Vec::new(),
             failures: Vec::new(),
             warned: Vec::new(),
@@ -289,7 +298,7 @@ impl<'a> Facts<'a> {
                 let (at_ms, behind_bytes) = (recorded.at_ms, *behind_bytes);
                 self.standstills.push(Standstill { seq, at_ms, node, what, behind_bytes, log });
             }
-            Event::Compared { diff, .. } => self.diff = Some((seq, diff)),
+            Event::Compared { node, diff, .. } => self.diffs.push(Diffed { seq, node, diff }),
             Event::NodesCompared { step, role, nodes, diff, .. } => {
                 self.comparisons.push(Comparison { seq, step: *step, role: *role, nodes, diff });
             }
@@ -431,16 +440,20 @@ impl<'a> Facts<'a> {
         self.steps.iter().filter(|run| run.role != StepRole::Setup)
     }
 
-    /// Whether that run was on the node that probes and users are on.
+    /// Whether that run was on a node that probes and users are on.
     pub fn is_on_writer(&self, run: &StepRun<'_>) -> bool {
-        run.node.is_empty() || run.node == self.scenario.writer().name
+        run.node.is_empty() || self.scenario.is_writer(run.node)
     }
 
-    /// The plan's step at that position as it ran on the writer, which is the node that is watched; else on its first node.
+    /// Whether that run was on the node that a probe is on: a lock on another is in nobody's way there.
+    pub fn is_where(&self, run: &StepRun<'_>, probe: &ProbeFacts<'_>) -> bool {
+        run.node.is_empty() || run.node == probe.node
+    }
+
+    /// The plan's step at that position as it ran on a writer, which are the nodes that are watched; else on its first node.
     pub fn run_of(&self, step: usize) -> Option<&StepRun<'a>> {
-        let writer = &self.scenario.writer().name;
         let runs = || self.plan().filter(move |run| run.step == step);
-        runs().find(|run| run.node == writer).or_else(|| runs().next())
+        runs().find(|run| self.is_on_writer(run)).or_else(|| runs().next())
     }
 
     /// The runs of one step with that one among them, in their order: one a node.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::diffs;
 use super::downtime::Judged;
 use super::facts::{Comparison, Facts, ProbeFacts};
 use super::growth::sampled;
@@ -88,7 +89,12 @@ fn not_probed(facts: &Facts<'_>) -> Vec<NotRehearsed> {
     }
     for (_, none) in facts.not_probed.iter().filter(|(_, none)| !facts.retired(&none.table)) {
         let operation = none.operation.map_or_else(String::new, |operation| format!(" ({})", operation.name()));
-        reasons.entry(none.reason.clone()).or_default().push(format!("{}{operation}", bare(&none.table)));
+        let (names, name) =
+            (reasons.entry(none.reason.clone()).or_default(), format!("{}{operation}", bare(&none.table)));
+        // Every shard says so.
+        if !names.contains(&name) {
+            names.push(name);
+        }
     }
     for probe in facts.probes.values() {
         let Some((_, reason)) = probe.dropped else { continue };
@@ -121,14 +127,18 @@ fn unseen_after<'f, 'a>(facts: &'f Facts<'a>) -> impl Iterator<Item = &'f ProbeF
 fn replicas(facts: &Facts<'_>) -> Option<NotRehearsed> {
     let nodes = facts.scenario.topology.followers();
     let names: Vec<String> = nodes.map(|node| node.name.clone()).collect();
-    let writer = &facts.scenario.writer().name;
     let did = if names.iter().any(|name| facts.planned_node(name).is_some_and(|node| !node.peers.is_empty())) {
         "read from or wrote to"
     } else {
         "read from"
     };
-    let what = format!("nobody {did} {}: all probes ran on {writer}", list(&names, NAMED));
+    let what = format!("nobody {did} {}: all probes ran on {}", list(&names, NAMED), writers(facts));
     (!names.is_empty()).then(|| gap(Gap::NotProbed, what, names))
+}
+
+fn writers(facts: &Facts<'_>) -> String {
+    let names: Vec<&str> = facts.scenario.topology.writers().map(|writer| writer.name.as_str()).collect();
+    list(&names, NAMED)
 }
 
 /// Where replication carries rows and not pages, they may land elsewhere and nothing says so.
@@ -138,9 +148,8 @@ fn not_compared_nodes(facts: &Facts<'_>) -> Option<NotRehearsed> {
     let compared = |node: &&Node| facts.comparisons.iter().any(|found| found.nodes.contains(&node.name));
     let left = topology.followers().filter(by_rows).filter(|node| !compared(node));
     let names: Vec<String> = left.map(|node| node.name.clone()).collect();
-    let writer = &facts.scenario.writer().name;
-    let what =
-        format!("what {} held in the end was not compared with {writer}: a `compare` step does", list(&names, NAMED));
+    let (names_of, writers) = (list(&names, NAMED), writers(facts));
+    let what = format!("what {names_of} held in the end was not compared with {writers}: a `compare` step does");
     (!names.is_empty()).then(|| gap(Gap::Comparison, what, names))
 }
 
@@ -230,10 +239,10 @@ fn network(facts: &Facts<'_>) -> Option<NotRehearsed> {
 
 /// Tables of one reason in one line.
 fn comparison(facts: &Facts<'_>) -> Vec<NotRehearsed> {
-    let Some((_, diff)) = facts.diff else {
-        return vec![gap(Gap::Comparison, "schema and data before and after were not compared".into(), Vec::new())];
-    };
-    not_compared(diff, "")
+    match diffs::merged(&facts.diffs) {
+        Some(diff) => not_compared(&diff, ""),
+        None => vec![gap(Gap::Comparison, "schema and data before and after were not compared".into(), Vec::new())],
+    }
 }
 
 /// What the comparisons of nodes left out.

@@ -186,10 +186,9 @@ fn lag_is_broken(findings: &[Finding], regime: &Regime<'_, '_>) -> bool {
 /// nothing to be behind of.
 fn unmeasured_lag<'a>(facts: &Facts<'a>, regime: &Regime<'_, 'a>) -> Option<(&'a str, f64)> {
     const LOOK_MS: f64 = 3000.0;
-    let writer = facts.scenario.writer().name.as_str();
     let began = facts.plan_started_ms()?;
     let restarts = |span: Interval| {
-        let runs = facts.felt().filter(|run| run.action == "restart" && run.node == writer);
+        let runs = facts.felt().filter(|run| run.action == "restart" && facts.scenario.is_writer(run.node));
         runs.map(|run| run.interval(facts.end_ms)).any(|restart| restart.overlaps(span))
     };
     let told = facts.lag.iter().filter(|lag| lag.at_ms >= began);

@@ -1,5 +1,6 @@
 //! The pure fold of a run's events into its verdict, findings and figures. No I/O: anybody can do it again from the log.
 
+mod diffs;
 mod downtime;
 mod facts;
 mod gaps;
@@ -121,7 +122,7 @@ fn fold(facts: &Facts<'_>) -> Outcome {
         locks,
         lag: lag(facts),
         disk: disk(facts),
-        diff: facts.diff.map(|(_, diff)| diff.clone()),
+        diff: diffs::merged(&facts.diffs),
         phases: facts
             .phases
             .iter()

@@ -6,6 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+use futures::future::try_join_all;
+
 use super::run::{Failure, SAMPLES, millis};
 use super::step::{Cut, Ended, Runner, Running};
 use crate::diff::{self, CompareOptions, DiffError};
@@ -29,8 +31,7 @@ pub(super) async fn run(
     nodes: &[&Node],
     what: (bool, bool),
 ) -> Result<Ended, Cut> {
-    let others = nodes.iter().copied().filter(|node| !runner.topology.is_writer(node)).collect();
-    let behind = runner.behind(running, others, ARRIVES).await?;
+    let behind = behind(runner, running, nodes).await?;
     if !behind.is_empty() {
         return Ok(Ended::failed(behind.join("; ")));
     }
@@ -43,6 +44,20 @@ pub(super) async fn run(
         }
     }
     Ok(if unlike.is_empty() { Ended::default() } else { Ended::failed(unlike.join("; ")) })
+}
+
+/// Who of them has not got what its shard's others have written, and why.
+async fn behind(runner: &Runner<'_>, running: &Running<'_>, nodes: &[&Node]) -> Result<Vec<String>, Cut> {
+    let writers = runner.topology.writers().map(|writer| {
+        let is_of = |node: &&Node| node.shard() == writer.shard();
+        let of_shard: Vec<&Node> = nodes.iter().copied().filter(is_of).collect();
+        (writer, of_shard)
+    });
+    let waits = writers.filter(|(_, of_shard)| !of_shard.is_empty()).map(|(writer, of_shard)| {
+        let followers = of_shard.into_iter().filter(|node| !node.is_writer()).collect();
+        runner.behind(running, writer, followers, ARRIVES)
+    });
+    Ok(try_join_all(waits).await?.into_iter().flatten().collect())
 }
 
 /// Whether they are alike; else, inside, why they could not be compared.
@@ -64,8 +79,7 @@ async fn pair(
         if last.is_empty() {
             break;
         }
-        let others = nodes.into_iter().filter(|node| !runner.topology.is_writer(node)).collect();
-        let behind = runner.behind(running, others, ARRIVES).await?;
+        let behind = behind(runner, running, &nodes).await?;
         if !behind.is_empty() {
             return Ok(Err(behind.join("; ")));
         }

@@ -43,7 +43,7 @@ impl Observer {
     pub fn start(superuser: &Endpoint, observing: &Observing, cancel: &CancellationToken) -> std::io::Result<Observer> {
         let stop = cancel.child_token();
         let engine = superuser.engine;
-        let watch = Watch { observing: observing.clone(), engine, waits: HashMap::new(), numbered: 0 };
+        let watch = Watch { observing: observing.clone(), engine, waits: HashMap::new() };
         let (superuser, until) = (superuser.clone(), stop.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let events = observing.events.clone();
@@ -75,7 +75,6 @@ struct Watch {
     engine: EngineKind,
     /// By the waiter's number.
     waits: HashMap<i32, Wait>,
-    numbered: u64,
 }
 
 /// A wait that has been told as begun.
@@ -162,12 +161,12 @@ impl Watch {
                 wait.seen = now;
                 continue;
             }
-            self.numbered += 1;
+            let number = self.observing.numbers.wait();
             let waited = each.waited.unwrap_or_default();
-            let wait = Wait { number: self.numbered, target: each.target.clone(), waited, seen: now };
+            let wait = Wait { number, target: each.target.clone(), waited, seen: now };
             self.waits.insert(each.pid, wait);
             self.observing.events.send(Event::LockWaitStarted {
-                wait: self.numbered,
+                wait: number,
                 waiter,
                 relation: each.relation.clone(),
                 mode: each.mode.clone(),

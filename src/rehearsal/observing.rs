@@ -1,7 +1,7 @@
 //! What probes, observer and readers share: where they send events, whose session is whose, what the plan runs, who blocks whom, and
 //! what watching costs.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::current::Current;
 use super::dispatcher::Events;
 use super::owners::Owners;
 
-/// Copies share everything.
+/// Of one node; copies share everything.
 #[derive(Debug, Clone)]
 pub struct Observing {
     pub events: Events,
@@ -20,12 +20,45 @@ pub struct Observing {
     /// Set by whoever runs the plan.
     pub current: Current,
     pub blockers: Blockers,
+    /// Of all nodes together.
     pub cost: Cost,
+    pub numbers: Numbers,
 }
 
 impl Observing {
-    pub fn new(events: Events, owners: Owners, current: Current) -> Observing {
-        Observing { events, owners, current, blockers: Blockers::default(), cost: Cost::default() }
+    pub fn new(events: Events) -> Observing {
+        let (owners, current, blockers) = Default::default();
+        Observing { events, owners, current, blockers, cost: Cost::default(), numbers: Numbers::default() }
+    }
+
+    /// For another node of the same run, where session ids mean something else.
+    pub fn of_another_node(&self) -> Observing {
+        Observing { cost: self.cost.clone(), numbers: self.numbers.clone(), ..Observing::new(self.events.clone()) }
+    }
+}
+
+/// What watchers count through, over all nodes of a run. Copies count on.
+#[derive(Debug, Clone, Default)]
+pub struct Numbers {
+    probes: Arc<AtomicU32>,
+    windows: Arc<AtomicU64>,
+    waits: Arc<AtomicU64>,
+}
+
+impl Numbers {
+    /// From 0.
+    pub fn probe(&self) -> u32 {
+        self.probes.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// From 0.
+    pub fn window(&self) -> u64 {
+        self.windows.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// From 1.
+    pub fn wait(&self) -> u64 {
+        self.waits.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 

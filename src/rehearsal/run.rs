@@ -8,14 +8,15 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use futures::future::{join, join_all, try_join_all};
+use futures::FutureExt;
+use futures::future::{join, join_all, select_all, try_join_all};
 use tokio_util::sync::CancellationToken;
 
 use super::dispatcher::Events;
 use super::plan;
 use super::replication::{self, Why};
 use super::step::{Runner, StepEnd};
-use super::watching::Watching;
+use super::watching::{Watched, Watching};
 use crate::diff::{self, CompareOptions, DiffError};
 use crate::engine::reading::ReadError;
 use crate::engine::release::Lineage;
@@ -90,16 +91,19 @@ impl Failure {
     }
 }
 
-/// A failure with what befell the server meanwhile: whoever talks to one that goes sees no more than its connection end.
-async fn explained(failure: Failure, node: &Node) -> Failure {
+/// A failure with what befell a writer's server meanwhile: whoever talks to one that goes sees no more than its connection end.
+async fn explained(failure: Failure, topology: &Topology) -> Failure {
     let Failure::Harness { what, hint, log } = failure else { return failure };
-    if let Ok(how) = tokio::time::timeout(SERVER_GONE, node.exited()).await {
+    let gone = select_all(topology.writers().map(|node| async move { (node, node.exited().await) }.boxed()));
+    if let Ok(((node, how), ..)) = tokio::time::timeout(SERVER_GONE, gone).await {
         return died(node, how).await;
     }
-    match node.trouble().await {
-        Some(trouble) if hint.is_none() => Failure::trouble(trouble, node.name(), &what, log),
-        _ => Failure::Harness { what, hint, log },
+    for node in topology.writers().filter(|_| hint.is_none()) {
+        if let Some(trouble) = node.trouble().await {
+            return Failure::trouble(trouble, node.name(), &what, log);
+        }
     }
+    Failure::Harness { what, hint, log }
 }
 
 async fn died(node: &Node, how: String) -> Failure {
@@ -160,18 +164,18 @@ async fn carry_out(
             return None;
         }
     };
-    let node = topology.writer();
     let stop = cancel.child_token();
     let gone = Gone::new();
     let ended = {
         let released = AtomicBool::new(false);
-        let stages = Stages { rehearsal, events, topology: &topology, node, stop: &stop, released: &released };
-        let replicas = topology.replicas().map(|replica| watch_replica(replica, events, &gone, &stop, &released));
+        let stages = Stages { rehearsal, events, topology: &topology, stop: &stop, released: &released };
+        let writers = topology.writers().map(|writer| watch_server(writer, &gone, &stop));
+        let replicas = topology.followers().map(|replica| watch_replica(replica, events, &gone, &stop, &released));
         tokio::select! {
             ended = stages.to(extent) => ended,
             // Polled beside the stages: they tell them to stop, and they end by themselves.
-            never = watch_server(node, &gone, &stop) => match never {},
-            _ = join_all(replicas), if topology.nodes().len() > 1 => unreachable!("they watch to the end"),
+            _ = join_all(writers) => unreachable!("they watch to the end"),
+            _ = join_all(replicas), if topology.followers().next().is_some() => unreachable!("they watch to the end"),
         }
     };
     let keep = match extent {
@@ -184,7 +188,7 @@ async fn carry_out(
         // Once it was told to stop, what failed on the way is no news.
         && !stop.is_cancelled()
     {
-        tell(events, explained(failure, node).await);
+        tell(events, explained(failure, &topology).await);
     }
     // Whoever a failure left watching holds the events open until told to stop.
     stop.cancel();
@@ -279,8 +283,6 @@ struct Stages<'a> {
     rehearsal: &'a Rehearsal<'a>,
     events: &'a Events,
     topology: &'a Topology,
-    /// What takes the snapshot and the release.
-    node: &'a Node,
     stop: &'a CancellationToken,
     /// The plan has begun.
     released: &'a AtomicBool,
@@ -300,10 +302,10 @@ impl Stages<'_> {
     async fn all(&self) -> Result<(), Failure> {
         self.phase(Phase::Restore, self.restore()).await?;
         self.phase(Phase::Keep, self.unless_stopped(self.keep_before())).await?;
-        let mut watching = self.phase(Phase::Control, self.unless_stopped(self.watch())).await?;
+        let watching = self.phase(Phase::Control, self.unless_stopped(self.watch())).await?;
         let plan = self.phase(Phase::Plan, self.plan(&watching)).await;
         let after = match plan {
-            Ok(()) => self.phase(Phase::After, self.after(&mut watching)).await,
+            Ok(()) => self.phase(Phase::After, self.after(&watching)).await,
             stopped => stopped,
         };
         watching.stop().await;
@@ -339,14 +341,15 @@ impl Stages<'_> {
             None => {
                 self.events.send(Event::Progress { what: "reading the snapshot".into(), done: None, total: None });
                 let (version, node) = (scenario.version(), own_version(scenario));
-                let bench = Bench { host: self.node.host(), folder: self.node.lab_folder(), version, node };
+                let writer = self.writer();
+                let bench = Bench { host: writer.host(), folder: writer.lab_folder(), version, node };
                 prepared =
                     snapshot::prepare(scenario.topology.engine, &scenario.snapshot, Some(bench), self.stop).await?;
                 &prepared
             }
         };
         let extensions = &scenario.writer().extensions;
-        snapshot::check(snapshot, &offer(scenario, Some(self.node))).await?;
+        snapshot::check(snapshot, &offer(scenario, Some(self.writer()))).await?;
         let mut tables = Vec::new();
         for node in self.topology.filled() {
             let endpoint = node.endpoint();
@@ -424,14 +427,17 @@ impl Stages<'_> {
     }
 
     async fn keep_before(&self) -> Result<(), Failure> {
-        let kept = self.node.keep_before().await?;
-        self.events.send(Event::BeforeKept {
-            node: self.node.name().to_owned(),
-            clone: kept.clone,
-            bytes: kept.bytes,
-            elapsed_ms: millis(kept.elapsed),
-        });
-        tell_disk(self.node, self.events).await;
+        // One after the other: each copies all of its data.
+        for node in self.topology.writers() {
+            let kept = node.keep_before().await?;
+            self.events.send(Event::BeforeKept {
+                node: node.name().to_owned(),
+                clone: kept.clone,
+                bytes: kept.bytes,
+                elapsed_ms: millis(kept.elapsed),
+            });
+            tell_disk(node, self.events).await;
+        }
         self.replicas_ready("what was written since").await?;
         self.topology.as_in_production().await?;
         Ok(())
@@ -439,9 +445,8 @@ impl Stages<'_> {
 
     async fn watch(&self) -> Result<Watching, Failure> {
         let Rehearsal { scenario, touched, .. } = self.rehearsal;
-        let replicas: Vec<&Node> = self.topology.replicas().collect();
-        let mut watching =
-            Watching::start(self.node, &replicas, &scenario.probes, touched.as_ref(), self.events, self.stop).await?;
+        let watched = Watched { topology: self.topology, probes: &scenario.probes, touched: touched.as_ref() };
+        let watching = Watching::start(watched, self.events, self.stop).await?;
         watching.control(CONTROL).await;
         Ok(watching)
     }
@@ -451,12 +456,12 @@ impl Stages<'_> {
         let mut logins = BTreeSet::new();
         for role in steps.iter().flat_map(|step| step.undo.iter().chain([step])).filter_map(|step| step.run_as.as_ref())
         {
-            if self.node.endpoint_as(role).await.is_ok() {
+            if self.writer().endpoint_as(role).await.is_ok() {
                 logins.insert(role.clone());
             }
         }
         // From here on a replica that ends is the release's doing.
-        for replica in self.topology.replicas() {
+        for replica in self.topology.followers() {
             if let Some(how) = replica.exit().await {
                 return Err(died(replica, how).await);
             }
@@ -465,7 +470,7 @@ impl Stages<'_> {
         plan::run(&Runner { logins, ..self.runner(Some(watching)) }, steps).await
     }
 
-    async fn after(&self, watching: &mut Watching) -> Result<(), Failure> {
+    async fn after(&self, watching: &Watching) -> Result<(), Failure> {
         watching.enter_after().await;
         tokio::select! {
             _ = join(watching.settle(AFTER), self.replicas_settle()) => Ok(()),
@@ -475,9 +480,6 @@ impl Stages<'_> {
 
     /// Whether what the plan wrote arrives on every replica.
     async fn replicas_settle(&self) {
-        if !self.node.is_up().await {
-            return;
-        }
         let links = self.topology.links().map(|(from, replica)| async move { (from, from.is_up().await, replica) });
         let links = join_all(links).await.into_iter().filter(|(_, is_up, _)| *is_up);
         join_all(links.map(|(from, _, replica)| async move {
@@ -506,38 +508,41 @@ impl Stages<'_> {
         .await;
     }
 
+    /// One writer after the other.
     async fn compare(&self) -> Result<(), Failure> {
+        for node in self.topology.writers() {
+            self.compare_on(node).await?;
+        }
+        Ok(())
+    }
+
+    async fn compare_on(&self, node: &Node) -> Result<(), Failure> {
         let started = Instant::now();
-        if !self.node.is_up().await {
-            let what = "the server was not up after the plan, so that there was nothing to compare".to_owned();
+        if !node.is_up().await {
+            let name = node.name();
+            let what =
+                format!("the server of node {name} was not up after the plan, so that there was nothing to compare");
             self.events.send(Event::Warned { what });
             return Ok(());
         }
-        let before = self.node.start_before().await?;
+        let before = node.start_before().await?;
         let samples = if self.rehearsal.show_values { SAMPLES } else { 0 };
         let options =
             CompareOptions { schema: true, data: true, tables: None, samples, keys: 0, cancel: self.stop.clone() };
-        let diff = self.compared(&before, &options).await;
+        let diff = compared(&before, node, &options).await;
         before.stop().await?;
         let diff = diff.map_err(|error| match error {
             DiffError::Cancelled => Failure::Stopped,
             error => Failure::harness(&error, None),
         })?;
-        self.events.send(Event::Compared { diff: Box::new(diff), elapsed_ms: millis(started.elapsed()) });
+        let node = node.name().to_owned();
+        self.events.send(Event::Compared { node, diff: Box::new(diff), elapsed_ms: millis(started.elapsed()) });
         Ok(())
     }
 
-    /// A server that recovers from a session's crash lets nobody in meanwhile.
-    async fn compared(&self, before: &Node, options: &CompareOptions) -> Result<DiffResult, DiffError> {
-        let began = Instant::now();
-        loop {
-            match diff::compare(&before.endpoint(), &self.node.endpoint(), options).await {
-                Err(DiffError::Side { source: ReadError::Connect { .. }, .. }) if began.elapsed() < RECOVERS => {
-                    tokio::time::sleep(RECOVERS / 100).await;
-                }
-                compared => return compared,
-            }
-        }
+    /// The first shard's.
+    fn writer(&self) -> &Node {
+        self.topology.writers().next().expect("a topology has a writer")
     }
 
     fn runner<'s>(&'s self, watching: Option<&'s Watching>) -> Runner<'s> {
@@ -551,6 +556,19 @@ impl Stages<'_> {
             lineage: Lineage::default(),
             logins: BTreeSet::new(),
             stop: self.stop,
+        }
+    }
+}
+
+/// A node's state before the plan against what it is now. A server that recovers from a session's crash lets nobody in meanwhile.
+async fn compared(before: &Node, now: &Node, options: &CompareOptions) -> Result<DiffResult, DiffError> {
+    let began = Instant::now();
+    loop {
+        match diff::compare(&before.endpoint(), &now.endpoint(), options).await {
+            Err(DiffError::Side { source: ReadError::Connect { .. }, .. }) if began.elapsed() < RECOVERS => {
+                tokio::time::sleep(RECOVERS / 100).await;
+            }
+            compared => return compared,
         }
     }
 }

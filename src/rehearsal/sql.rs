@@ -70,8 +70,8 @@ async fn close(
     mut session: ReleaseSession,
     result: Result<(), ScriptError>,
 ) -> Result<Ended, Cut> {
-    if let Some(watching) = runner.watching.filter(|_| runner.topology.is_writer(running.node)) {
-        watching.owners.remove(session.id());
+    if let Some(owners) = runner.owners(running.node) {
+        owners.remove(session.id());
     }
     // Of a session that failed nobody knows whether it answers.
     let asked = !running.step.replicated && result.is_ok();
@@ -97,9 +97,8 @@ pub(super) async fn connect(runner: &Runner<'_>, running: &Running<'_>) -> Resul
         Ok(session) => session,
         Err(error) => return Err(runner.no_session(running, error).await),
     };
-    // Process ids mean nothing on another node.
-    if let Some(watching) = runner.watching.filter(|_| runner.topology.is_writer(node)) {
-        watching.owners.set(session.id(), Owner::Step { step: running.index });
+    if let Some(owners) = runner.owners(node) {
+        owners.set(session.id(), Owner::Step { step: running.index });
     }
     Ok(session)
 }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::compare;
 use super::dispatcher::Events;
+use super::owners::Owners;
 use super::program;
 use super::replication::{self, Why};
 use super::run::{Failure, SERVER_GONE, machines_trouble, millis, tell_disk};
@@ -145,9 +146,14 @@ impl Runner<'_> {
         }
     }
 
-    /// A node of that name; the scenario names no other.
+    /// A node of that name.
     pub(super) fn node(&self, name: &str) -> &Node {
-        self.topology.node(name).unwrap_or(self.topology.writer())
+        self.topology.node(name).expect("a scenario names only nodes that it has")
+    }
+
+    /// Whose session is whose on a node that somebody watches: process ids mean nothing on another.
+    pub(super) fn owners(&self, node: &Node) -> Option<&Owners> {
+        self.watching?.owners(node.name())
     }
 
     async fn failed(&self, node: &Node, mut ended: Ended) -> (StepResult, Ended, Option<Failure>) {
@@ -227,26 +233,27 @@ impl Runner<'_> {
 
     /// A replica for itself, or all of them; a writer for its peer as well.
     async fn wait_caught_up(&self, running: &Running<'_>, deadline: Duration) -> Result<Ended, Cut> {
-        let is_writer = self.topology.is_writer(running.node);
-        let replicas = self.topology.replicas().filter(|replica| is_writer || replica.name() == running.node.name());
-        let behind = self.behind(running, replicas.collect(), deadline).await?;
+        let node = running.node;
+        let followers = if node.is_writer() { self.topology.followers_of(node).collect() } else { vec![node] };
+        let behind = self.behind(running, self.topology.writer_of(node), followers, deadline).await?;
         Ok(if behind.is_empty() { Ended::default() } else { Ended::failed(behind.join("; ")) })
     }
 
-    /// Waits until the writer has what its peer has written, and these have what the writer has then; gives who has not, and why.
+    /// Waits until a writer has what its peer has written, and these of its shard have what the writer has then; gives who has not, and
+    /// why.
     ///
     /// # Errors
     /// The step was cancelled, or a node could not be asked.
     pub(super) async fn behind(
         &self,
         running: &Running<'_>,
+        writer: &Node,
         replicas: Vec<&Node>,
         deadline: Duration,
     ) -> Result<Vec<String>, Cut> {
-        let writer = self.topology.writer();
         let began = Instant::now();
         let waits = async {
-            if let Some(peer) = self.topology.peer()
+            if let Some(peer) = self.topology.peer_of(writer)
                 && let Some(what) = self.has_not(peer, writer, deadline).await?
             {
                 return Ok(vec![what]);
@@ -332,7 +339,7 @@ impl Runner<'_> {
     /// Whether the plan ended that replica. The news of it may be a moment late.
     async fn has_ended(&self, node: &Node) -> bool {
         let began = Instant::now();
-        let is_writer = self.topology.is_writer(node);
+        let is_writer = node.is_writer();
         while !is_writer && node.is_up().await {
             if began.elapsed() > SERVER_GONE {
                 return false;
@@ -366,12 +373,9 @@ impl Runner<'_> {
     }
 
     pub(super) fn watch<'w>(&'w self, running: &Running<'w>) -> StepWatch<'w> {
-        // Of several nodes, those who measure watch the writer.
-        let writer = self.topology.writer().name();
-        let is_watched = running.node.name() == writer || running.step.on.iter().all(|node| node != writer);
         StepWatch {
             events: self.events,
-            current: self.watching.filter(|_| is_watched).map(|watching| &watching.current),
+            current: self.watching.and_then(|watching| watching.current(running.node.name(), &running.step.on)),
             step: running.index,
             role: running.role,
             node: running.node.name(),

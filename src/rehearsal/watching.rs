@@ -1,8 +1,9 @@
-//! Everyone who watches the plan: probes, observer, readers; started and stopped together.
+//! Everyone who watches the plan: probes, observers, readers, and those who look at replication; started and stopped together.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures::future::{join_all, try_join_all};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -11,95 +12,182 @@ use super::dispatcher::Events;
 use super::observer::Observer;
 use super::observing::Observing;
 use super::owners::Owners;
-use super::probes::{self, Preparation, ProbesHandle};
+use super::probes::{self, Preparation, ProbesHandle, Spent};
 use super::readers::Readers;
 use super::replication::Replication;
 use super::run::Failure;
 use crate::engine::probing;
-use crate::event::Phase;
+use crate::event::{Event, Phase};
 use crate::scenario::Probes;
-use crate::topology::Node;
+use crate::topology::{Node, Topology};
 
+/// Those of every shard.
 pub(super) struct Watching {
-    /// Steps tell it where the plan is, one at a time.
+    /// In the topology's order.
+    shards: Vec<OnShard>,
+    /// Of any node: what is counted and paid for together.
+    observing: Observing,
+    /// CPU time before the plan.
+    cpu_before: Mutex<Option<Duration>>,
+}
+
+/// What they are told of the run beforehand.
+#[derive(Clone, Copy)]
+pub(super) struct Watched<'a> {
+    pub topology: &'a Topology,
+    pub probes: &'a Probes,
+    /// Identifiers in the plan's text; none = a program may touch any table.
+    pub touched: Option<&'a BTreeSet<String>>,
+}
+
+/// Those of one shard. Probes, observer and readers are on its writer.
+struct OnShard {
+    writer: String,
+    /// Its other nodes.
+    followers: Vec<String>,
+    /// Steps tell them where the plan is, one at a time.
     probes: Mutex<ProbesHandle>,
     observer: Observer,
-    readers: Option<Readers>,
+    readers: Mutex<Option<Readers>>,
     replication: Option<Replication>,
-    pub owners: Owners,
-    pub current: Current,
+    observing: Observing,
 }
 
 impl Watching {
     /// Derives the probes and starts everyone. Readers are opened anew with each step.
-    pub async fn start(
-        node: &Node,
-        replicas: &[&Node],
-        config: &Probes,
-        touched: Option<&BTreeSet<String>>,
-        events: &Events,
+    pub async fn start(watched: Watched<'_>, events: &Events, stop: &CancellationToken) -> Result<Watching, Failure> {
+        let observing = Observing::new(events.clone());
+        let writers = watched.topology.writers();
+        let shards = writers.map(|writer| OnShard::start(writer, watched, observing.of_another_node(), stop));
+        let shards = try_join_all(shards).await?;
+        Ok(Watching { shards, observing, cpu_before: Mutex::new(None) })
+    }
+
+    pub async fn control(&self, lasts: Duration) {
+        join_all(self.shards.iter().map(|shard| async { shard.probes.lock().await.control(lasts).await })).await;
+    }
+
+    /// Whose session is whose on that node; none where nobody looks at it.
+    pub fn owners(&self, node: &str) -> Option<&Owners> {
+        Some(&self.shards.iter().find(|shard| shard.writer == node)?.observing.owners)
+    }
+
+    /// Where to tell which statement of a step runs on that node, one of those that the step is on; none where another node's are told
+    /// there: of a shard's nodes, those who measure watch the writer.
+    pub fn current(&self, node: &str, on: &[String]) -> Option<&Current> {
+        let shard = self.shards.iter().find(|shard| shard.has(node))?;
+        let told = shard.writer == node || !on.contains(&shard.writer);
+        told.then_some(&shard.observing.current)
+    }
+
+    pub async fn enter_step(&self, step: usize) {
+        self.cpu_before.lock().await.get_or_insert_with(|| self.observing.cost.cpu());
+        join_all(self.shards.iter().map(|shard| async {
+            shard.observing.current.set(step, None);
+            if let Some(readers) = &*shard.readers.lock().await {
+                readers.freshen().await;
+            }
+            shard.probes.lock().await.enter(Phase::Plan, Some(step)).await;
+        }))
+        .await;
+    }
+
+    pub async fn leave_step(&self) {
+        join_all(self.shards.iter().map(|shard| async {
+            shard.observing.current.clear();
+            shard.probes.lock().await.enter(Phase::Plan, None).await;
+        }))
+        .await;
+    }
+
+    pub async fn enter_after(&self) {
+        join_all(self.shards.iter().map(|shard| async {
+            if let Some(readers) = shard.readers.lock().await.take() {
+                readers.close().await;
+            }
+            shard.probes.lock().await.enter(Phase::After, None).await;
+        }))
+        .await;
+    }
+
+    /// What the plan left behind: every probe runs once more, for that long at least.
+    pub async fn settle(&self, lasts: Duration) {
+        join_all(self.shards.iter().map(|shard| async { shard.probes.lock().await.settle(lasts).await })).await;
+    }
+
+    pub async fn stop(self) {
+        let spent: Spent = join_all(self.shards.into_iter().map(OnShard::stop)).await.into_iter().sum();
+        let before = self.cpu_before.into_inner().unwrap_or_default();
+        self.observing.events.send(Event::ObservingCost {
+            harness_cpu_s: self.observing.cost.cpu().saturating_sub(before).as_secs_f64(),
+            probe_operations: spent.operations,
+            probe_wal_bytes: spent.wal_bytes,
+        });
+    }
+}
+
+impl OnShard {
+    async fn start(
+        writer: &Node,
+        watched: Watched<'_>,
+        observing: Observing,
         stop: &CancellationToken,
-    ) -> Result<Watching, Failure> {
-        let superuser = node.endpoint();
-        let app = probing::log_in_as(&superuser, config.run_as.as_deref(), node.login_password())
+    ) -> Result<OnShard, Failure> {
+        let Watched { topology, probes: config, touched } = watched;
+        let superuser = writer.endpoint();
+        let app = probing::log_in_as(&superuser, config.run_as.as_deref(), writer.login_password())
             .await
             .map_err(|error| Failure::harness(&error, error.hint().map(str::to_owned)))?;
-        let (owners, current) = (Owners::default(), Current::default());
-        let observing = Observing::new(events.clone(), owners.clone(), current.clone());
         let observer = Observer::start(&superuser, &observing, stop).map_err(|error| Failure::harness(&error, None))?;
-        let preparation = Preparation { node: node.name(), superuser: &superuser, app: &app, probes: config, touched };
+        let shard = writer.shard().map(|shard| format!("shard {shard}"));
+        let preparation = Preparation {
+            node: writer.name(),
+            superuser: &superuser,
+            app: &app,
+            probes: config,
+            touched,
+            shard: shard.as_deref(),
+            shards: topology.writers().count(),
+            numbers: &observing.numbers,
+        };
         let prepared = probes::prepare(&preparation, stop).await.map_err(|error| Failure::harness(&error, None))?;
         let readers = match config.open_transaction {
             Some(hold) => Some(Readers::open(&app, prepared.readers(), hold, &observing, stop).await),
             None => None,
         };
         let probes = prepared.start(&observing, stop).map_err(|error| Failure::harness(&error, None))?;
-        let replication = match replicas {
+        let followers: Vec<&Node> = topology.followers_of(writer).collect();
+        let replication = match &followers[..] {
             [] => None,
-            replicas => Some(
-                Replication::start(node, replicas, &observing, stop).map_err(|error| Failure::harness(&error, None))?,
+            followers => Some(
+                Replication::start(writer, followers, &observing, stop)
+                    .map_err(|error| Failure::harness(&error, None))?,
             ),
         };
-        Ok(Watching { probes: Mutex::new(probes), observer, readers, replication, owners, current })
+        Ok(OnShard {
+            writer: writer.name().to_owned(),
+            followers: followers.iter().map(|node| node.name().to_owned()).collect(),
+            probes: Mutex::new(probes),
+            observer,
+            readers: Mutex::new(readers),
+            replication,
+            observing,
+        })
     }
 
-    pub async fn control(&mut self, lasts: Duration) {
-        self.probes.get_mut().control(lasts).await;
+    fn has(&self, node: &str) -> bool {
+        self.writer == node || self.followers.iter().any(|follower| follower == node)
     }
 
-    pub async fn enter_step(&self, step: usize) {
-        self.current.set(step, None);
-        if let Some(readers) = &self.readers {
-            readers.freshen().await;
-        }
-        self.probes.lock().await.enter(Phase::Plan, Some(step)).await;
-    }
-
-    pub async fn leave_step(&self) {
-        self.current.clear();
-        self.probes.lock().await.enter(Phase::Plan, None).await;
-    }
-
-    pub async fn enter_after(&mut self) {
-        if let Some(readers) = self.readers.take() {
+    async fn stop(self) -> Spent {
+        if let Some(readers) = self.readers.into_inner() {
             readers.close().await;
         }
-        self.probes.get_mut().enter(Phase::After, None).await;
-    }
-
-    /// What the plan left behind: every probe runs once more, for that long at least.
-    pub async fn settle(&mut self, lasts: Duration) {
-        self.probes.get_mut().settle(lasts).await;
-    }
-
-    pub async fn stop(self) {
-        if let Some(readers) = self.readers {
-            readers.close().await;
-        }
-        self.probes.into_inner().stop().await;
+        let spent = self.probes.into_inner().stop().await;
         self.observer.stop().await;
         if let Some(replication) = self.replication {
             replication.stop().await;
         }
+        spent
     }
 }

@@ -164,13 +164,22 @@ fn changes(page: &mut String, outcome: &Outcome) -> std::fmt::Result {
             .filter_map(|(rows, verb)| Some(format!("{} {verb}", count(rows.filter(|rows| *rows > 0)?, "row"))))
             .collect();
         let what = if parts.is_empty() { "content differs".to_owned() } else { list(&parts, 3) };
-        writeln!(page, "- {}: {what}", inline(&change.table))?;
+        writeln!(page, "- {}: {what}{}", inline(&change.table), on_nodes(&change.nodes))?;
     }
     writeln!(page, "\n</details>\n")
 }
 
 /// "column orders.id: default nextval(…) → none".
 pub(super) fn schema_words(change: &SchemaChange) -> String {
+    format!("{}{}", change_words(change), on_nodes(&change.nodes))
+}
+
+/// " (on a.1 and a.2)"; nothing where it is on all.
+pub(super) fn on_nodes(nodes: &[String]) -> String {
+    if nodes.is_empty() { String::new() } else { format!(" (on {})", list(nodes, usize::MAX)) }
+}
+
+fn change_words(change: &SchemaChange) -> String {
     let value = |value: &Option<String>| value.as_deref().map_or_else(|| "none".into(), |text| one_line(text, 100));
     let subject = format!("{} {}", change.kind.name(), change.object);
     match (change.change, change.property) {

@@ -51,9 +51,8 @@ table! {
         required version: Text,
         /// None at all: one node, "primary".
         optional nodes: Map<NodeTable>,
-    } later {
-        /// Every node once a shard: a.1, a.2, …
-        shards: Count<1>,
+        /// Every node once a shard: a.1, a.2, …; each shard gets the snapshot.
+        optional shards: Count<1>,
     }
 }
 
@@ -190,7 +189,8 @@ table! {
     StepTable "a step" {
         /// Each step its own; not needed in `setup` and for an `undo` of one action.
         optional name: Text,
-        /// Where it runs: a node's name, "writer", "readers", "all", or a list of these; one after the other.
+        /// Where it runs: a node's name, "writer" (of each shard), "readers", "all", "side:a" (a.1, a.2, …), "shard:2", or a list of
+        /// these; one after the other.
         optional on: OneOrMany,
         /// How many nodes at a time; 1 unless given.
         optional at_once: Either<Count<1>, Word<All>>,

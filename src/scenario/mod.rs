@@ -73,9 +73,15 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// What takes the snapshot and the release: the node that is nobody's replica, of a pair the first in the file.
+    /// What takes the snapshot and the release: the node that is nobody's replica, of a pair the first in the file. Of several shards, the
+    /// first one's.
     pub fn writer(&self) -> &Node {
         self.topology.writer()
+    }
+
+    /// Whether that node is a shard's writer, or the only one.
+    pub fn is_writer(&self, node: &str) -> bool {
+        self.topology.writers().any(|writer| writer.name == node)
     }
 
     /// The version that the writer runs: its own where it has one, else the topology's.
@@ -124,14 +130,32 @@ pub struct Topology {
     pub engine: EngineKind,
     /// The default of every node: "15" on Postgres, "11.8" on MariaDB.
     pub version: String,
-    /// At least one, in the file's order. One is nobody's replica, or two that are a pair; all others come down from these.
+    /// At least one: shard by shard, in each in the file's order. In a shard one is nobody's replica, or two that are a pair; all others
+    /// come down from these.
     pub nodes: Vec<Node>,
 }
 
 impl Topology {
-    /// The node that is nobody's replica, of a pair the first in the file.
+    /// The node that is nobody's replica, of a pair the first in the file; of several shards, the first one's.
     pub fn writer(&self) -> &Node {
-        self.nodes.iter().find(|node| node.replicates.is_none()).unwrap_or(&self.nodes[0])
+        self.writers().next().unwrap_or(&self.nodes[0])
+    }
+
+    /// Each shard's.
+    pub fn writers(&self) -> impl Iterator<Item = &Node> {
+        let is_first =
+            |node: &&Node| self.nodes.iter().find(|other| other.shard == node.shard && other.replicates.is_none());
+        self.nodes.iter().filter(move |node| is_first(node).is_some_and(|first| first.name == node.name))
+    }
+
+    /// That of the shard which the node is in.
+    pub fn writer_of<'t>(&'t self, node: &'t Node) -> &'t Node {
+        self.writers().find(|writer| writer.shard == node.shard).unwrap_or(node)
+    }
+
+    /// How many shards it has; 1 where it has none.
+    pub fn shards(&self) -> usize {
+        self.writers().count()
     }
 
     /// What its nodes run, each version once, in their order.
@@ -149,22 +173,25 @@ impl Topology {
         self.nodes.iter().find(|node| node.name == name)
     }
 
-    /// All nodes but the writer, which get what it writes: replicas, and its peer.
+    /// All nodes but the writers, each of which gets what its shard's writes: replicas, and its peer.
     pub fn followers(&self) -> impl Iterator<Item = &Node> {
-        let writer = &self.writer().name;
-        self.nodes.iter().filter(move |node| node.name != *writer)
+        self.nodes.iter().filter(|node| self.writer_of(node).name != node.name)
     }
 
     /// The node from which another gets what the writer writes; none of the writer itself.
     pub fn upstream<'t>(&'t self, node: &'t Node) -> Option<&'t str> {
         let from = node.replicates.as_ref().or_else(|| node.peers.first());
-        from.filter(|_| node.name != self.writer().name).map(String::as_str)
+        from.filter(|_| node.name != self.writer_of(node).name).map(String::as_str)
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Node {
+    /// With its shard, where there are several: "a.2".
     pub name: String,
+    /// From 1; none where the topology has no shards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<u32>,
     pub version: String,
     /// Server settings, passed on the server's command line.
     pub settings: BTreeMap<String, String>,

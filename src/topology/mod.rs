@@ -1,9 +1,9 @@
-//! The nodes of a rehearsal, wired as its scenario says: one that takes the writes, its replicas, and its peer.
+//! The nodes of a rehearsal, wired as its scenario says: in each shard one that takes the writes, its replicas, and its peer.
 
 mod node;
 mod replication;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use crate::lab::lease::LeasedNode;
 use crate::lab::{self, Lab, LabError, LabKind};
 use crate::scenario::{self, Scenario};
 
+use self::node::Place;
 pub use self::node::{Disk, Kept, Node};
 pub use crate::engine::server::Trouble;
 pub use crate::lab::Base;
@@ -147,50 +148,60 @@ impl Topology {
         &self.nodes
     }
 
-    /// What takes the snapshot and the release; of a pair the first in the file.
-    pub fn writer(&self) -> &Node {
-        &self.nodes[0]
+    /// What takes the snapshot and the release, of each shard; of a pair the first in the file.
+    pub fn writers(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|node| node.is_writer())
     }
 
-    pub fn is_writer(&self, node: &Node) -> bool {
-        node.name() == self.writer().name()
+    /// That of the node's own shard.
+    pub fn writer_of<'t>(&'t self, node: &'t Node) -> &'t Node {
+        self.writers().find(|writer| writer.shard() == node.shard()).unwrap_or(node)
     }
 
-    /// All nodes but the writer: each gets what that one writes, its peer as well.
-    pub fn replicas(&self) -> impl Iterator<Item = &Node> {
-        self.nodes.iter().filter(|node| !self.is_writer(node))
+    /// All nodes but the writers: each gets what its shard's writes, a peer as well.
+    pub fn followers(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|node| !node.is_writer())
     }
 
-    /// The other of the writer's pair.
-    pub fn peer(&self) -> Option<&Node> {
-        self.node(self.writer().peer()?)
+    /// The others of a writer's shard.
+    pub fn followers_of<'t>(&'t self, writer: &'t Node) -> impl Iterator<Item = &'t Node> {
+        self.followers().filter(|node| node.shard() == writer.shard())
     }
 
-    /// Whose writes are to arrive where: the writer's on all the others, and its peer's on the writer.
+    /// The other of a node's pair.
+    pub fn peer_of(&self, node: &Node) -> Option<&Node> {
+        self.node(node.peer()?)
+    }
+
+    /// Each shard's pair, the writer first.
+    fn pairs(&self) -> impl Iterator<Item = [&Node; 2]> {
+        self.writers().filter_map(|writer| Some([writer, self.peer_of(writer)?]))
+    }
+
+    /// Whose writes are to arrive where: a writer's on all the others of its shard, and its peer's on the writer.
     pub fn links(&self) -> impl Iterator<Item = (&Node, &Node)> {
-        let from_writer = self.replicas().map(|replica| (self.writer(), replica));
-        from_writer.chain(self.peer().map(|peer| (peer, self.writer())))
+        let from_writer = self.followers().map(|follower| (self.writer_of(follower), follower));
+        from_writer.chain(self.pairs().map(|[writer, peer]| (peer, writer)))
     }
 
-    /// The nodes that the snapshot goes into: the writer, and its peer where replication does not carry all of it there.
+    /// The nodes that the snapshot goes into: the writers, and their peers where replication does not carry all of it there.
     pub fn filled(&self) -> impl Iterator<Item = &Node> {
-        let peer = self.peer().filter(|_| self.pairing == Pairing::Alike);
-        std::iter::once(self.writer()).chain(peer)
+        let peer = |writer| self.peer_of(writer).filter(|_| self.pairing == Pairing::Alike);
+        self.writers().flat_map(move |writer| std::iter::once(writer).chain(peer(writer)))
     }
 
-    /// Makes a pair of nodes that had to be filled first, and proves it in both directions; nothing where there is none. Gives the tables
-    /// whose rows can no longer be updated or deleted for that.
+    /// Makes pairs of nodes that had to be filled first, and proves them in both directions; nothing where there are none. Gives the
+    /// tables whose rows can no longer be updated or deleted for that.
     ///
     /// # Errors
     /// [`TopologyError`].
-    pub async fn join_peers(&self) -> Result<Vec<String>, TopologyError> {
-        match self.peer() {
-            Some(peer) if self.pairing == Pairing::Alike => {
-                replication::join([self.writer(), peer]).await?;
-                self.writer().without_identity().await
-            }
-            _ => Ok(Vec::new()),
-        }
+    pub async fn join_peers(&self) -> Result<BTreeSet<String>, TopologyError> {
+        let alike = self.pairs().filter(|_| self.pairing == Pairing::Alike);
+        let joined = alike.map(|pair| async move {
+            replication::join(pair).await?;
+            pair[0].without_identity().await
+        });
+        Ok(try_join_all(joined).await?.into_iter().flatten().collect())
     }
 
     pub fn node(&self, name: &str) -> Option<&Node> {
@@ -258,7 +269,7 @@ impl Topology {
         for node in &self.nodes {
             match node.outlive().await {
                 // One that the plan broke is no reason to lose the others.
-                Err(error) if !self.is_writer(node) => {
+                Err(error) if !node.is_writer() => {
                     tracing::warn!(%error, node = node.name(), "a replica could not be kept");
                     continue;
                 }
@@ -266,7 +277,7 @@ impl Topology {
             }
             nodes.push((node.name().to_owned(), node.endpoint()));
         }
-        let engine = self.writer().endpoint().engine;
+        let engine = self.nodes[0].endpoint().engine;
         let passwords = self.lab.folder().join(client_login::file_name(engine));
         write_passwords(&passwords, &nodes)
             .map_err(|source| TopologyError::Unwritable { path: passwords.clone(), source })?;
@@ -280,7 +291,6 @@ impl Topology {
     async fn start_nodes(&mut self, scenario: &Scenario) -> Result<(), TopologyError> {
         let lab = self.lab.handle();
         let engine = scenario.topology.engine;
-        let writer = &scenario.writer().name;
         let hosts = scenario.topology.nodes.iter().zip(1..).map(|(node, number)| {
             let lab = &lab;
             async move {
@@ -296,20 +306,21 @@ impl Topology {
             let launches = ready.into_iter().map(|(node, number, host)| {
                 let database = scenario.snapshot.database.clone();
                 let (version, settings) = (node.version.clone(), node.settings.clone());
-                let in_pair = node.peers.first().map(|_| if node.name == *writer { 1 } else { 2 });
+                let in_pair = node.peers.first().map(|_| if scenario.is_writer(&node.name) { 1 } else { 2 });
                 let wanted = Wanted { number, version, settings, database, in_pair };
                 let upstream = upstream_of(node).flatten();
-                Node::launch(lab.clone(), host, engine, node, wanted, upstream, &self.logs)
+                let place = Place { node, is_writer: scenario.is_writer(&node.name), upstream };
+                Node::launch(lab.clone(), host, engine, place, wanted, &self.logs)
             });
             let started: Vec<Node> = futures::stream::iter(launches).buffered(AT_ONCE).try_collect().await?;
             self.nodes.extend(started);
             waiting = rest;
         }
-        if let Some(peer) = self.peer().filter(|_| self.pairing == Pairing::Empty) {
-            replication::join([self.writer(), peer]).await?;
-        }
-        let replicas: Vec<&Node> = self.nodes.iter().filter(|node| node.replicates().is_some()).collect();
-        if replicas.is_empty() { Ok(()) } else { replication::prove(self.writer(), &replicas).await }
+        try_join_all(self.pairs().filter(|_| self.pairing == Pairing::Empty).map(replication::join)).await?;
+        let replicas = |writer| self.followers_of(writer).filter(|node| node.replicates().is_some()).collect();
+        let shards = self.writers().map(|writer| (writer, replicas(writer)));
+        let proven = shards.filter(|(_, replicas): &(_, Vec<&Node>)| !replicas.is_empty());
+        try_join_all(proven.map(|(writer, replicas)| replication::prove(writer, replicas))).await.map(|_| ())
     }
 
     async fn collect_logs(&self) -> Result<(), TopologyError> {

@@ -28,6 +28,8 @@ const FULL_BYTES: u64 = 64 * 1024;
 /// A server, its host and its name in the scenario.
 pub struct Node {
     name: String,
+    shard: Option<u32>,
+    is_writer: bool,
     replicates: Option<String>,
     peer: Option<String>,
     software: Software,
@@ -65,18 +67,26 @@ pub struct Disk {
     pub free_bytes: u64,
 }
 
+/// Where a node stands in its topology.
+pub(super) struct Place<'a> {
+    pub node: &'a scenario::Node,
+    pub is_writer: bool,
+    /// What it is a replica of.
+    pub upstream: Option<&'a Node>,
+}
+
 impl Node {
-    /// A server on a fresh host, started: with a fresh cluster, or as a replica of `upstream`. What a server wrote that did not come up
+    /// A server on a fresh host, started: with a fresh cluster, or as a replica. What a server wrote that did not come up
     /// is collected into `logs`.
     pub(super) async fn launch(
         lab: LabHandle,
         host: Arc<dyn LabHost>,
         engine: EngineKind,
-        node: &scenario::Node,
+        place: Place<'_>,
         wanted: Wanted,
-        upstream: Option<&Node>,
         logs: &Path,
     ) -> Result<Node, TopologyError> {
+        let Place { node, is_writer, upstream } = place;
         let software = server::software(engine, &node.version);
         let made = match upstream {
             None => server::init(engine, as_host(&host), wanted).await,
@@ -94,7 +104,8 @@ impl Node {
             Ok(running) => {
                 let started = Node::on(lab, &node.name, software, host, server, running);
                 let replicates = upstream.map(|upstream| upstream.name.clone());
-                Ok(Node { replicates, peer: node.peers.first().cloned(), ..started })
+                let (shard, peer) = (node.shard, node.peers.first().cloned());
+                Ok(Node { shard, is_writer, replicates, peer, ..started })
             }
             Err(source) => {
                 collect_logs(&node.name, host.as_ref(), server.as_ref(), logs).await?;
@@ -105,6 +116,16 @@ impl Node {
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// From 1; none where the topology has no shards.
+    pub fn shard(&self) -> Option<u32> {
+        self.shard
+    }
+
+    /// Whether it takes its shard's snapshot and release.
+    pub fn is_writer(&self) -> bool {
+        self.is_writer
     }
 
     /// The node that it is a replica of.
@@ -338,6 +359,8 @@ impl Node {
     ) -> Node {
         Node {
             name: name.to_owned(),
+            shard: None,
+            is_writer: false,
             replicates: None,
             peer: None,
             software,

@@ -22,7 +22,7 @@ const LOG_LINES: usize = 20;
 const OF_REPLICAS: i64 = 3;
 
 /// Commits a row on the writer and waits until each replica shows it.
-pub(super) async fn prove(writer: &Node, replicas: &[&Node]) -> Result<(), TopologyError> {
+pub(super) async fn prove(writer: &Node, replicas: Vec<&Node>) -> Result<(), TopologyError> {
     Heart::make(&writer.endpoint()).await.map_err(could_not(writer))?;
     let heart = Heart::connect(&writer.endpoint()).await.map_err(could_not(writer))?;
     heart.beat(OF_REPLICAS).await.map_err(could_not(writer))?;

@@ -68,6 +68,7 @@ fn compare_one<T: Described>(
         property,
         before,
         after,
+        nodes: Vec::new(),
     };
     let told = |definition: String| Some(definition).filter(|definition| !definition.is_empty());
     match (before, after) {
@@ -188,6 +189,7 @@ fn columns(table: &str, before: &Relation, after: &Relation) -> Vec<SchemaChange
                 property: Some(Property::Position),
                 before: Some(rank_before.to_string()),
                 after: Some(rank_after.to_string()),
+                nodes: Vec::new(),
             });
         }
     }
@@ -266,6 +268,7 @@ fn grants(on: &str, table: Option<&str>, before: &[Grant], after: &[Grant]) -> V
             property,
             before: before.get(name).and_then(option),
             after: after.get(name).and_then(option),
+            nodes: Vec::new(),
         })
     };
     union(&before, &after).into_iter().filter_map(change).collect()

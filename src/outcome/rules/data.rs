@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::finding;
+use super::{finding, on_writers};
 use crate::event::{Change, DataChange, DiffResult, ObjectKind};
 use crate::finding::{Code, Finding};
-use crate::outcome::facts::Facts;
+use crate::outcome::facts::{Diffed, Facts};
 use crate::outcome::words::{bare, count, list, number};
 use crate::scenario::ChangedTable;
 
@@ -26,7 +26,10 @@ const BOOKKEEPING: &[&str] = &[
 ];
 
 pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
-    let Some((seq, diff)) = facts.diff else { return Vec::new() };
+    on_writers(facts, |diffed| of_one(facts, diffed))
+}
+
+fn of_one(facts: &Facts<'_>, &Diffed { seq, diff, .. }: &Diffed<'_>) -> Vec<Finding> {
     let schema = facts.scenario.expect.unchanged.iter().filter_map(|table| schema_changed(bare(table), diff));
     let came_or_went = came_or_went(diff);
     let data = diff

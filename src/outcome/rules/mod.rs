@@ -12,7 +12,8 @@ pub mod steps;
 pub use expect::unmet;
 
 use super::downtime::Judged;
-use super::facts::{Facts, StepRun};
+use super::facts::{Diffed, Facts, StepRun};
+use super::words::list;
 use crate::finding::{Code, Finding, Severity};
 
 /// At most this many events are named as evidence of one finding.
@@ -30,6 +31,37 @@ pub fn findings(facts: &Facts<'_>, judged: &[Judged<'_, '_>]) -> Vec<Finding> {
     // Stable: findings of one code stay in the order in which the plan brought them about.
     found.sort_by(|a, b| b.severity.cmp(&a.severity).then(a.code.cmp(&b.code)));
     found
+}
+
+/// What a rule finds on each writer, told once where it finds the same on all of them; else each names its node.
+fn on_writers(facts: &Facts<'_>, rule: impl Fn(&Diffed<'_>) -> Vec<Finding>) -> Vec<Finding> {
+    let mut found: Vec<(Finding, Vec<&str>)> = Vec::new();
+    for diffed in &facts.diffs {
+        for finding in rule(diffed) {
+            let same = |(known, _): &&mut (Finding, Vec<&str>)| {
+                (known.code, &known.condition, &known.step) == (finding.code, &finding.condition, &finding.step)
+            };
+            match found.iter_mut().find(same) {
+                Some((known, nodes)) => {
+                    known.evidence.extend(finding.evidence);
+                    nodes.push(diffed.node);
+                }
+                None => found.push((finding, vec![diffed.node])),
+            }
+        }
+    }
+    let all = facts.diffs.len();
+    let told = found.into_iter().map(|(mut finding, nodes)| {
+        finding.evidence.truncate(EVIDENCE);
+        if let [_, _, ..] = &nodes[..] {
+            finding.node = None;
+        }
+        if nodes.len() < all {
+            finding.condition.push_str(&format!(" (on {})", list(&nodes, usize::MAX)));
+        }
+        finding
+    });
+    told.collect()
 }
 
 /// A finding of that code; effect and remedy as in the table of codes.

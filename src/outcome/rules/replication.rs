@@ -57,8 +57,7 @@ fn reason(log: &[String]) -> Option<&str> {
 fn began_before<'f, 'a>(facts: &'f Facts<'a>, at_ms: f64) -> Option<&'f StepRun<'a>> {
     const JUST_BEFORE_MS: f64 = 1000.0;
     let lately = Interval::new((at_ms - JUST_BEFORE_MS).max(0.0), at_ms);
-    let writer = facts.scenario.writer().name.as_str();
-    let restart = facts.felt().filter(|run| run.action == "restart" && run.node == writer);
+    let restart = facts.felt().filter(|run| run.action == "restart" && facts.scenario.is_writer(run.node));
     let restart = restart.filter(|run| run.interval(facts.end_ms).overlaps(lately));
     let before = facts.felt().filter(|run| run.started_ms <= at_ms);
     restart.last().or_else(|| before.last()).or_else(|| facts.felt().next())

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::finding;
+use super::{finding, on_writers};
 use crate::event::{Change, Numbering, ObjectKind, Property, SchemaChange, Statement};
 use crate::finding::{Code, Finding};
 use crate::outcome::downtime::Judged;
-use crate::outcome::facts::Facts;
+use crate::outcome::facts::{Diffed, Facts, StepRun};
 use crate::outcome::words::{bare, duration, list, one_line};
 use crate::stats::Interval;
 
@@ -14,14 +14,13 @@ use crate::stats::Interval;
 const NAMED: usize = 8;
 
 pub fn findings(facts: &Facts<'_>, judged: &[Judged<'_, '_>]) -> Vec<Finding> {
-    let mut found = lost_in_the_end(facts);
+    let mut found = on_writers(facts, |diffed| lost_in_the_end(facts, diffed));
     found.extend(lost_for_a_while(facts, judged));
     found
 }
 
-/// What the comparison shows.
-fn lost_in_the_end(facts: &Facts<'_>) -> Vec<Finding> {
-    let Some((seq, diff)) = facts.diff else { return Vec::new() };
+/// What the comparison of one writer shows.
+fn lost_in_the_end(facts: &Facts<'_>, &Diffed { seq, node, diff }: &Diffed<'_>) -> Vec<Finding> {
     let all = diff.schema.as_slice();
     let gone: BTreeSet<&str> = names(all, ObjectKind::Table, Change::Removed);
     let mut groups: BTreeMap<(Code, Option<&str>), Vec<String>> = BTreeMap::new();
@@ -36,7 +35,10 @@ fn lost_in_the_end(facts: &Facts<'_>) -> Vec<Finding> {
             groups.entry((code, table)).or_default().push(what);
         }
     }
-    groups.into_iter().map(|((code, table), what)| grouped(facts, code, table, &what).resting_on([seq])).collect()
+    groups
+        .into_iter()
+        .map(|((code, table), what)| grouped(facts, code, (table, node), &what).resting_on([seq]))
+        .collect()
 }
 
 /// Numbering that a later statement gave back, where users were refused meanwhile. What nobody felt was part of a change that takes
@@ -78,7 +80,7 @@ fn names(all: &[SchemaChange], kind: ObjectKind, change: Change) -> BTreeSet<&st
     all.iter().filter(|other| other.kind == kind && other.change == change).map(|other| bare(&other.object)).collect()
 }
 
-fn grouped(facts: &Facts<'_>, code: Code, table: Option<&str>, what: &[String]) -> Finding {
+fn grouped(facts: &Facts<'_>, code: Code, (table, node): (Option<&str>, &str), what: &[String]) -> Finding {
     let on = table.map_or_else(String::new, |table| format!("{table}: "));
     let verb = match code {
         Code::NotNullLost => "NOT NULL lost on ",
@@ -91,16 +93,17 @@ fn grouped(facts: &Facts<'_>, code: Code, table: Option<&str>, what: &[String]) 
         _ => "default lost on ",
     };
     let found = finding(code, format!("{on}{verb}{}", list(what, NAMED)));
-    match culprit(facts, table) {
+    match culprit(facts, table, node) {
         Some(run) => found.at(run),
         None => found,
     }
 }
 
-/// The step that last rebuilt, or else altered, the table: where a reader looks first. None if no step or several did.
-fn culprit<'f, 'a>(facts: &'f Facts<'a>, table: Option<&str>) -> Option<&'f crate::outcome::facts::StepRun<'a>> {
+/// The step that last rebuilt, or else altered, the table on that node: where a reader looks first. None if no step or several did.
+fn culprit<'f, 'a>(facts: &'f Facts<'a>, table: Option<&str>, node: &str) -> Option<&'f StepRun<'a>> {
     let table = table?;
-    let mut touching = facts.plan().filter(|run| facts.is_on_writer(run)).filter(|run| {
+    let is_there = |run: &&StepRun<'_>| if node.is_empty() { facts.is_on_writer(run) } else { run.node == node };
+    let mut touching = facts.plan().filter(is_there).filter(|run| {
         run.statements.iter().any(|(_, statement)| {
             statement.locks.iter().any(|lock| (lock.stops_writes || lock.stops_reads) && bare(&lock.relation) == table)
         })

@@ -128,7 +128,7 @@ impl Log {
 
     pub fn compared(&mut self, schema: Vec<SchemaChange>, data: Vec<DataChange>) -> &mut Log {
         let diff = Box::new(DiffResult { schema, data, tables_compared: 2, ..DiffResult::default() });
-        self.at(9000.0, Event::Compared { diff, elapsed_ms: 5.0 })
+        self.at(9000.0, Event::Compared { node: "primary".into(), diff, elapsed_ms: 5.0 })
     }
 
     /// The records, with the run's end.
@@ -147,6 +147,7 @@ pub fn scenario(name: &str) -> Scenario {
             version: "15".into(),
             nodes: vec![Node {
                 name: "primary".into(),
+                shard: None,
                 version: "15".into(),
                 settings: BTreeMap::new(),
                 extensions: Vec::new(),
@@ -300,6 +301,7 @@ pub fn changed(kind: ObjectKind, object: &str, table: &str) -> SchemaChange {
         property: None,
         before: None,
         after: None,
+        nodes: Vec::new(),
     }
 }
 

@@ -65,7 +65,8 @@ impl Recording {
         let end_ms = self.plan_end_ms + 1000.0;
         self.log.at(end_ms + 1.0, Event::PhaseEnded { phase: Phase::After, elapsed_ms: 1000.0 });
         self.log.at(end_ms + 2.0, Event::PhaseStarted { phase: Phase::Compare });
-        self.log.at(end_ms + 640.0, Event::Compared { diff: Box::new(diff), elapsed_ms: 611.0 });
+        self.log
+            .at(end_ms + 640.0, Event::Compared { node: "primary".into(), diff: Box::new(diff), elapsed_ms: 611.0 });
         self.log.at(end_ms + 641.0, Event::PhaseEnded { phase: Phase::Compare, elapsed_ms: 639.0 });
         self.log.at(end_ms + 760.0, Event::RunEnded { elapsed_ms: end_ms + 760.0 });
         self.records()

@@ -196,6 +196,7 @@ fn rows(table: &str, column: &str) -> DataChange {
         matched_by: "primary key".into(),
         samples: Vec::new(),
         keys: None,
+        nodes: Vec::new(),
     }
 }
 
@@ -271,7 +272,10 @@ fn expectations_of_what_was_not_compared_are_unmet() {
         let far = NotCompared { table: "far".into(), reason: "its rows lie on another server".into() };
         let compared = vec!["users".to_owned(), "\"Order Items\"".to_owned()];
         let diff = DiffResult { tables_compared: 2, compared, not_compared: vec![far], ..DiffResult::default() };
-        check(log.at(9000.0, Event::Compared { diff: Box::new(diff), elapsed_ms: 5.0 }), expected);
+        check(
+            log.at(9000.0, Event::Compared { node: "primary".into(), diff: Box::new(diff), elapsed_ms: 5.0 }),
+            expected,
+        );
     };
     const UNMET: &[&str] = &["expectation-unmet"];
     found("users", &[]);

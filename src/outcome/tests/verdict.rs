@@ -288,7 +288,7 @@ fn what_nobody_looked_at() {
     let far = NotCompared { table: "public.far".into(), reason: "its rows lie on another server".into() };
     let diff = DiffResult { not_compared: vec![far], ..DiffResult::default() };
     let mut log = Log::new(|_| {});
-    log.at(9000.0, Event::Compared { diff: Box::new(diff), elapsed_ms: 5.0 });
+    log.at(9000.0, Event::Compared { node: "primary".into(), diff: Box::new(diff), elapsed_ms: 5.0 });
     assert_eq!(gaps(&mut log, Gap::Comparison), ["rows not compared of far: its rows lie on another server"]);
 
     let mut log = Log::new(|scenario| scenario.probes.auto = false);

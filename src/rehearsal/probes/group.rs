@@ -2,8 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -48,7 +46,6 @@ pub(super) struct Setting {
     /// Shared sessions.
     pub shared: usize,
     pub observing: Observing,
-    pub windows: Arc<AtomicU64>,
     pub cancel: CancellationToken,
 }
 
@@ -142,7 +139,6 @@ async fn conduct(setting: Setting, plans: Vec<Plan>, mut commands: mpsc::Unbound
         round: Cell::new(None),
         hurry: Notify::new(),
         answered: Notify::new(),
-        windows: setting.windows,
     });
     open_shared(&shared).await;
     let probes: Rc<Vec<Rc<Probe>>> = Rc::new(

@@ -11,8 +11,6 @@ mod recorder;
 mod windows;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -21,7 +19,7 @@ use self::group::{Counted, Group, Plan, Setting};
 use self::pace::Wish;
 use self::probe::{Seat, Work};
 use self::recorder::When;
-use super::observing::Observing;
+use super::observing::{Numbers, Observing};
 use crate::engine::endpoint::Endpoint;
 use crate::engine::probing::{self, DeriveError, Derived, Request, Script, TableName};
 use crate::event::{Event, NotProbed, Operation, Phase, ProbeSpec};
@@ -52,6 +50,11 @@ pub struct Preparation<'a> {
     pub probes: &'a Probes,
     /// Identifiers in the plan's text; none = it may touch any table, as a program may.
     pub touched: Option<&'a BTreeSet<String>>,
+    /// Where there are several: "shard 2".
+    pub shard: Option<&'a str>,
+    /// Of the shards, for the budget that they share.
+    pub shards: usize,
+    pub numbers: &'a Numbers,
 }
 
 /// Probes derived and tried, not started yet.
@@ -61,6 +64,9 @@ pub struct Prepared {
     superuser: Endpoint,
     app: Endpoint,
     config: Probes,
+    shard: Option<String>,
+    budget_per_s: f64,
+    numbers: Numbers,
     specs: Vec<ProbeSpec>,
     plans: Vec<Plan>,
     connect: Option<Plan>,
@@ -89,6 +95,9 @@ pub async fn prepare(what: &Preparation<'_>, cancel: &CancellationToken) -> Resu
         superuser,
         app,
         config: config.clone(),
+        shard: what.shard.map(str::to_owned),
+        budget_per_s: config.budget_per_s / what.shards as f64,
+        numbers: what.numbers.clone(),
         specs: Vec::new(),
         plans: Vec::new(),
         connect: None,
@@ -157,17 +166,17 @@ impl Prepared {
         // Custom probes first: somebody asked for each of them.
         let drafts: Vec<Draft> = custom.chain(tables).filter(|draft| lasts(draft, &mut self.not_probed)).collect();
         let wishes: Vec<Wish> = drafts.iter().map(|draft| draft.wish).collect();
-        let intervals = pace::intervals(&wishes, self.config.every, self.config.budget_per_s);
+        let intervals = pace::intervals(&wishes, self.config.every, self.budget_per_s);
         self.shared = if drafts.len() > connections { SHARED.min(connections.div_ceil(4)) } else { 0 };
         let own = connections - self.shared;
         for (nth, (draft, every)) in drafts.into_iter().zip(intervals).enumerate() {
             self.add(draft, every, if nth < own || self.shared == 0 { Seat::Own } else { Seat::Shared });
         }
         if self.config.auto {
-            let id = self.specs.len() as u32;
+            let id = self.numbers.probe();
             self.specs.push(ProbeSpec {
                 id,
-                name: "connect".into(),
+                name: self.named("connect".into()),
                 table: None,
                 operation: Operation::Connect,
                 kind: ProbeKind::Connect,
@@ -181,11 +190,19 @@ impl Prepared {
         }
     }
 
+    /// A probe's name, which is nobody else's.
+    fn named(&self, name: String) -> String {
+        match &self.shard {
+            Some(shard) => format!("{name}, {shard}"),
+            None => name,
+        }
+    }
+
     fn add(&mut self, mut draft: Draft, every: Duration, seat: Seat) {
-        let id = self.specs.len() as u32;
+        let id = self.numbers.probe();
         self.specs.push(ProbeSpec {
             id,
-            name: draft.name,
+            name: self.named(draft.name),
             table: draft.table,
             operation: draft.operation,
             kind: draft.kind,
@@ -210,7 +227,6 @@ impl Prepared {
             probes: self.specs,
             not_probed: self.not_probed,
         });
-        let windows = Arc::new(AtomicU64::new(0));
         let setting = |name, shared| Setting {
             name,
             app: self.app.clone(),
@@ -219,7 +235,6 @@ impl Prepared {
             every: self.config.every,
             shared,
             observing: observing.clone(),
-            windows: Arc::clone(&windows),
             cancel: cancel.clone(),
         };
         let mut groups = vec![Group::start(setting("probes", self.shared), self.plans).map_err(ProbesError::Thread)?];
@@ -227,8 +242,7 @@ impl Prepared {
         if let Some(connect) = self.connect {
             groups.push(Group::start(setting("connect probe", 0), vec![connect]).map_err(ProbesError::Thread)?);
         }
-        let (observing, superuser) = (observing.clone(), self.superuser);
-        Ok(ProbesHandle { groups, observing, superuser, wal_each: None, before_plan: None })
+        Ok(ProbesHandle { groups, superuser: self.superuser, wal_each: None, before_plan: None })
     }
 }
 
@@ -236,12 +250,30 @@ impl Prepared {
 #[derive(Debug)]
 pub struct ProbesHandle {
     groups: Vec<Group>,
-    observing: Observing,
     superuser: Endpoint,
     /// Log volume of one write, in bytes, as the control run showed it.
     wal_each: Option<f64>,
-    /// Operations and CPU time before the plan.
-    before_plan: Option<(Counted, Duration)>,
+    /// Operations before the plan.
+    before_plan: Option<Counted>,
+}
+
+/// What probes did from the plan's beginning on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Spent {
+    pub operations: u64,
+    /// Log volume of their writes, in bytes, where it could be measured.
+    pub wal_bytes: Option<u64>,
+}
+
+impl std::iter::Sum for Spent {
+    /// Of the volume nothing is known where one of them does not know it.
+    fn sum<I: Iterator<Item = Spent>>(spent: I) -> Spent {
+        let both = |one: Spent, other: Spent| Spent {
+            operations: one.operations + other.operations,
+            wal_bytes: one.wal_bytes.zip(other.wal_bytes).map(|(one, other)| one + other),
+        };
+        spent.reduce(both).unwrap_or_default()
+    }
 }
 
 impl ProbesHandle {
@@ -265,22 +297,20 @@ impl ProbesHandle {
     /// Keeps what begins from now on under this phase, and within the plan this step.
     pub async fn enter(&mut self, phase: Phase, step: Option<usize>) {
         if phase == Phase::Plan && self.before_plan.is_none() {
-            self.before_plan = Some((self.counted().await, self.observing.cost.cpu()));
+            self.before_plan = Some(self.counted().await);
         }
         self.groups.iter().for_each(|group| group.enter(When { phase, step }));
     }
 
-    /// Ends the probes: windows still open are told with `to_the_end`, then the last summaries and what it all cost.
-    pub async fn stop(self) {
+    /// Ends the probes: windows still open are told with `to_the_end`, then the last summaries.
+    pub async fn stop(self) -> Spent {
         let stops: Vec<Counted> = futures::future::join_all(self.groups.into_iter().map(Group::stop)).await;
-        let after = sum(stops);
-        let (before, cpu_before) = self.before_plan.unwrap_or_default();
+        let (after, before) = (sum(stops), self.before_plan.unwrap_or_default());
         let writes = after.writes.saturating_sub(before.writes);
-        self.observing.events.send(Event::ObservingCost {
-            harness_cpu_s: self.observing.cost.cpu().saturating_sub(cpu_before).as_secs_f64(),
-            probe_operations: after.operations.saturating_sub(before.operations),
-            probe_wal_bytes: self.wal_each.map(|each| (each * writes as f64) as u64),
-        });
+        Spent {
+            operations: after.operations.saturating_sub(before.operations),
+            wal_bytes: self.wal_each.map(|each| (each * writes as f64) as u64),
+        }
     }
 
     async fn counted(&self) -> Counted {

@@ -2,8 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -58,8 +56,6 @@ pub(super) struct Shared {
     pub hurry: Notify,
     /// Some probe had its answer.
     pub answered: Notify,
-    /// Numbers windows, over all threads.
-    pub windows: Arc<AtomicU64>,
 }
 
 pub(super) struct Probe {
@@ -313,7 +309,7 @@ impl Probe {
     }
 
     fn announce(&self, started: Instant, cause: DownCause, shared: &Shared) {
-        self.window.set(shared.windows.fetch_add(1, Ordering::Relaxed));
+        self.window.set(shared.observing.numbers.window());
         let events = &shared.observing.events;
         let started_ms = events.clock.at_ms(started);
         events.send(Event::DowntimeStarted { window: self.window.get(), probe: self.id, started_ms, cause });

@@ -19,6 +19,7 @@ fn example() -> DiffResult {
                 property: Some(Property::Default),
                 before: Some("nextval('orders_id_seq'::regclass)".into()),
                 after: None,
+                nodes: vec![],
             },
             SchemaChange {
                 kind: ObjectKind::Index,
@@ -28,6 +29,7 @@ fn example() -> DiffResult {
                 property: None,
                 before: Some("CREATE INDEX ON public.orders\n  USING btree (at)".into()),
                 after: None,
+                nodes: vec![],
             },
         ],
         data: vec![DataChange {
@@ -47,6 +49,7 @@ fn example() -> DiffResult {
                 changed: vec![vec![Some("1".into())]],
                 left_off: 1,
             }),
+            nodes: Vec::new(),
         }],
         tables_compared: 3,
         compared: Vec::new(),
@@ -89,6 +92,7 @@ fn long_definitions_show_where_they_differ() {
         property: Some(Property::Definition),
         before: definition("FROM x"),
         after: definition("FROM y"),
+        nodes: vec![],
     };
     insta::assert_snapshot!(text(&DiffResult { schema: vec![change], ..DiffResult::default() }), @r"
     schema

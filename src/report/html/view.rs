@@ -4,7 +4,7 @@ use crate::event::{CloneKind, Phase, Statement, StepRole};
 use crate::finding::{Finding, Severity};
 use crate::outcome::words::{bytes, count, duration, list, moment, number, one_line};
 use crate::outcome::{LimitKind, Outcome, PhaseLatency, Probe, Step, StepState, Verdict, Window};
-use crate::report::markdown::schema_words;
+use crate::report::markdown::{on_nodes, schema_words};
 
 pub struct Fact {
     pub name: &'static str,
@@ -473,7 +473,7 @@ pub fn data(outcome: &Outcome) -> Vec<DataRow> {
     let Some(diff) = &outcome.diff else { return Vec::new() };
     let figure = |rows: Option<u64>| rows.map_or_else(|| "?".into(), number);
     let rows = diff.data.iter().map(|change| DataRow {
-        table: change.table.clone(),
+        table: format!("{}{}", change.table, on_nodes(&change.nodes)),
         before: number(change.rows_before),
         after: number(change.rows_after),
         added: figure(change.added),

@@ -132,7 +132,7 @@ impl Live {
             Event::ReplicationBroken { node, what, .. } => {
                 Some(format!("{} {node} stands still: {what}", paint.step(StepState::Failed)))
             }
-            Event::Compared { diff, elapsed_ms } => {
+            Event::Compared { diff, elapsed_ms, .. } => {
                 let schema = count(diff.schema.len() as u64, "schema change");
                 let data = format!("data of {} changed", count(diff.data.len() as u64, "table"));
                 Some(format!("compared before and after: {schema}, {data}{}", self.aside(&duration(*elapsed_ms))))

@@ -844,7 +844,6 @@ fn what_is_not_built_is_refused_by_name() {
     check(
         "pairs.toml",
         &[
-            "`shards` in [topology]",
             "`cpus` in a node",
             "`memory` in a node",
             "`packages` in a node",

@@ -186,6 +186,47 @@ fn where_steps_run() {
 }
 
 #[test]
+fn shards_have_every_node_each() {
+    let shards = |count: &str, step: &str| {
+        let text = whole(&format!(
+            "[topology]\nengine = \"mariadb\"\nversion = \"11.8\"\nshards = {count}\n{PAIR}\
+             [topology.nodes.c]\nreplicates = \"b\"\n[[step]]\nname = \"x\"\nsql = \"SELECT 1\"\n{step}"
+        ));
+        load(folder(&[("scenario.toml", text.as_bytes())]).path())
+    };
+    let scenario = shards("2", "").unwrap();
+    let topology = &scenario.topology;
+    let names: Vec<&str> = topology.nodes.iter().map(|node| node.name.as_str()).collect();
+    assert_eq!(names, ["a.1", "b.1", "c.1", "a.2", "b.2", "c.2"]);
+    assert_eq!(topology.writers().map(|node| node.name.as_str()).collect::<Vec<_>>(), ["a.1", "a.2"]);
+    let second = topology.node("c.2").unwrap();
+    assert_eq!(
+        (second.shard, second.replicates.as_deref(), &*topology.writer_of(second).name),
+        (Some(2), Some("b.2"), "a.2")
+    );
+    let check = |on: &str, expected: &[&str]| {
+        let scenario = shards("2", &format!("[[step]]\nname = \"one\"\n{on}\nsql = \"SELECT 1\"\n")).unwrap();
+        assert_eq!(scenario.steps.last().unwrap().on, expected, "{on}");
+    };
+    check("", &["a.1", "a.2"]);
+    check("on = \"writer\"", &["a.1", "a.2"]);
+    check("on = \"readers\"", &["b.1", "c.1", "b.2", "c.2"]);
+    check("on = \"all\"", &["a.1", "b.1", "c.1", "a.2", "b.2", "c.2"]);
+    check("on = \"side:b\"", &["b.1", "b.2"]);
+    check("on = \"shard:2\"", &["a.2", "b.2", "c.2"]);
+    check("on = [\"b.2\", \"side:a\"]", &["b.2", "a.1", "a.2"]);
+    let wrong = |count: &str, on: &str, expected: &str| {
+        let errors = shards(count, &format!("[[step]]\nname = \"one\"\n{on}\nsql = \"SELECT 1\"\n")).unwrap_err();
+        assert_eq!(errors.problems().iter().map(|problem| problem.message.as_str()).collect::<Vec<_>>(), [expected]);
+    };
+    wrong("2", "on = \"shard:3\"", "found shard \"3\"");
+    wrong("2", "on = \"a\"", "no node is called \"a\"");
+    wrong("2", "on = \"a.3\"", "no node is called \"a.3\"");
+    wrong("65", "", "found 65");
+    assert!(shards("0", "").is_err());
+}
+
+#[test]
 fn setup_goes_into_both_where_ddl_does_not_go_over() {
     let on = |engine: &str, version: &str| {
         let nodes = format!("[topology]\nengine = \"{engine}\"\nversion = \"{version}\"\n{PAIR}");
@@ -207,7 +248,8 @@ fn mistakes_of_steps_on_several_nodes() {
     let of_postgres = |step: &str, expected: &[&str]| check("postgres", step, expected);
     of_postgres("on = [\"a\", \"writer\"]\nsql = \"SELECT 1\"", &["12: node \"a\" is named twice"]);
     of_postgres("on = []\nsql = \"SELECT 1\"", &["12: found an empty list"]);
-    of_postgres("on = [\"side:a\"]\nsql = \"SELECT 1\"", &["12: `on = \"side:a\"` is not supported yet"]);
+    of_postgres("on = [\"side:c\"]\nsql = \"SELECT 1\"", &["12: no side is called \"c\""]);
+    of_postgres("on = \"shard:1\"\nsql = \"SELECT 1\"", &["12: the topology has no shards"]);
     of_postgres("on = \"all\"\ncommand = \"true\"", &["10: `command` on a replica, as on \"b\" is not supported yet"]);
     of_postgres("on = \"all\"\ncompare = { nodes = [\"a\", \"b\"] }", &["12: `on` beside `compare`"]);
     of_postgres("compare = { nodes = [\"a\"] }", &["12: found less than two nodes"]);

@@ -93,13 +93,13 @@ impl Check<'_> {
                 }
             }
         }
-        if nodes.is_empty() { vec![self.nodes.writer()] } else { nodes }
+        if nodes.is_empty() { self.nodes.writers() } else { nodes }
     }
 
     /// The nodes that one word of `on` means; none after recording that there are none.
     fn nodes_of(&mut self, word: String, at: Place) -> Vec<String> {
         match word.as_str() {
-            "writer" => vec![self.nodes.writer()],
+            "writer" => self.nodes.writers(),
             "all" => self.nodes.names().to_vec(),
             "readers" => {
                 let readers = self.nodes.followers();
@@ -110,12 +110,34 @@ impl Check<'_> {
                 }
                 readers
             }
-            side if side.starts_with("side:") || side.starts_with("shard:") => {
-                self.not_yet(at, format!("`on = \"{word}\"`"));
-                Vec::new()
-            }
-            _ => vec![self.node(word, at)],
+            _ => match (word.strip_prefix("side:"), word.strip_prefix("shard:")) {
+                (Some(side), _) => self.side(side, at),
+                (_, Some(shard)) => self.shard(shard, at),
+                _ => vec![self.node(word, at)],
+            },
         }
+    }
+
+    /// The node of that name, in each shard.
+    fn side(&mut self, side: &str, at: Place) -> Vec<String> {
+        let nodes = self.nodes.side(side);
+        if nodes.is_empty() {
+            let known = self.nodes.sides().to_vec();
+            self.problems.raise(at, Mistake::UnknownName { what: "side", name: side.to_owned(), known });
+        }
+        nodes
+    }
+
+    fn shard(&mut self, shard: &str, at: Place) -> Vec<String> {
+        let Some(count) = self.nodes.shards() else {
+            self.clash(at, "the topology has no shards", "give it `shards = N`, or name nodes");
+            return Vec::new();
+        };
+        let nodes = shard.parse().map(|shard| self.nodes.shard(shard)).unwrap_or_default();
+        if nodes.is_empty() {
+            self.wrong(at, format!("shard \"{shard}\""), format!("a shard from 1 to {count}"));
+        }
+        nodes
     }
 
     fn no_replica(&mut self, at: Place) {

@@ -90,7 +90,7 @@ impl Check<'_> {
             Some(on) => {
                 let at = on.at;
                 let nodes = self.on(on);
-                if nodes != [self.nodes.writer()] && nodes.iter().all(|node| self.nodes.has(node)) {
+                if nodes != self.nodes.writers() && nodes.iter().all(|node| self.nodes.has(node)) {
                     self.not_yet(at, "a custom probe on another node than the writer");
                 }
             }

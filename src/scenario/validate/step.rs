@@ -145,7 +145,7 @@ impl Check<'_> {
         let action = self.action(&mut raw, at, part, &on);
         let (action, on) = action?;
         let is_of_pair = matches!(action, Action::WaitCaughtUp { .. } | Action::Compare { .. });
-        if self.engine == EngineKind::Postgres && part == Part::Setup && is_of_pair && !self.nodes.pair().is_empty() {
+        if self.engine == EngineKind::Postgres && part == Part::Setup && is_of_pair && !self.nodes.pairs().is_empty() {
             let message = format!("`{}` in setup of a pair of Postgres", action.name());
             self.clash(at, message, "make it a step of the plan: the two are joined once setup is done on both");
         }
@@ -178,12 +178,11 @@ impl Check<'_> {
         })
     }
 
-    /// Where a step without an `on` runs: on the writer; setup on both of a pair whose logs carry no DDL.
+    /// Where a step without an `on` runs: on the writer of each shard; setup on both of a pair whose logs carry no DDL.
     fn usual_nodes(&self, part: Part) -> Vec<String> {
-        match self.nodes.pair() {
-            pair @ [_, _] if part == Part::Setup && self.engine == EngineKind::Postgres => pair.to_vec(),
-            _ => vec![self.nodes.writer()],
-        }
+        let pairs = self.nodes.pairs();
+        let on_both = part == Part::Setup && self.engine == EngineKind::Postgres && !pairs.is_empty();
+        if on_both { pairs } else { self.nodes.writers() }
     }
 
     /// Whether the step's statements go into the binary log.

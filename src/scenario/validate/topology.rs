@@ -5,7 +5,7 @@ use std::iter::successors;
 
 use super::is_word;
 use crate::scenario::grammar::{NodeTable, TopologyTable};
-use crate::scenario::leaf::{Scalar, Text};
+use crate::scenario::leaf::{Count, Scalar, Text};
 use crate::scenario::problem::{Mistake, Problems};
 use crate::scenario::read::{Found, List, Map};
 use crate::scenario::tree::{At, Place};
@@ -31,53 +31,99 @@ const SETTINGS_OF_THE_LAB: &[&str] = &[
 /// What `on` can name and a node cannot be called.
 const RESERVED: &[&str] = &["all", "readers", "writer"];
 
+/// More shards than that are a mistake.
+const SHARDS_MAX: u64 = 64;
+
 /// The names of the topology's nodes.
 pub(super) struct Nodes {
-    /// At least one, in the file's order.
-    names: Vec<String>,
+    /// As the file calls them, at least one, in its order.
+    sides: Vec<String>,
     /// Those of them that replicate another.
     replicas: Vec<String>,
     /// Those of them that have peers.
     pair: Vec<String>,
     /// Some replicate in a way that is refused.
     others: bool,
-    /// A node `a` is then `a.1`, `a.2`, … as well.
-    sharded: bool,
+    /// Where there are shards, a node `a` is `a.1`, `a.2`, ….
+    shards: Option<u32>,
+    /// Of all nodes, shard by shard.
+    names: Vec<String>,
 }
 
 impl Nodes {
     pub fn of(topology: Option<&TopologyTable>) -> Nodes {
         let nodes = topology.and_then(|topology| topology.nodes.as_ref()).map_or(&[][..], |nodes| &nodes.value.0);
         let named = |of: &[&(At<String>, At<NodeTable>)]| of.iter().map(|(name, _)| name.value.clone()).collect();
-        let mut names: Vec<_> = named(&nodes.iter().collect::<Vec<_>>());
+        let mut sides: Vec<_> = named(&nodes.iter().collect::<Vec<_>>());
         let giving = |key: &str| named(&nodes.iter().filter(|(_, node)| node.value.gives(key)).collect::<Vec<_>>());
         let (replicas, pair) = (giving("replicates"), giving("peers"));
-        if names.is_empty() {
-            names.push(ONLY_NODE.to_owned());
+        if sides.is_empty() {
+            sides.push(ONLY_NODE.to_owned());
         }
-        let sharded = topology.is_some_and(|topology| topology.gives("shards"));
+        let shards = topology.and_then(|topology| shards(topology.shards.as_ref()?));
         let others = nodes.iter().any(|(_, node)| node.value.gives("subscribes"));
-        Nodes { names, replicas, pair, others, sharded }
+        let names = match shards {
+            None => sides.clone(),
+            Some(count) => (1..=count).flat_map(|shard| sides.iter().map(move |side| on_shard(side, shard))).collect(),
+        };
+        Nodes { sides, replicas, pair, others, shards, names }
+    }
+
+    /// Those of that name, of each shard; none if there is no such name.
+    pub fn side(&self, side: &str) -> Vec<String> {
+        let known = self.sides.iter().any(|known| known == side);
+        self.each(std::slice::from_ref(&side.to_owned())).filter(|_| known).collect()
+    }
+
+    pub fn sides(&self) -> &[String] {
+        &self.sides
+    }
+
+    /// The nodes of a shard; none if there is no such shard.
+    pub fn shard(&self, shard: u32) -> Vec<String> {
+        let known = self.shards.is_some_and(|count| (1..=count).contains(&shard));
+        self.sides.iter().filter(|_| known).map(|side| on_shard(side, shard)).collect()
+    }
+
+    pub fn shards(&self) -> Option<u32> {
+        self.shards
+    }
+
+    /// Of these, as the file calls them, those of each shard.
+    fn each<'s>(&self, sides: &'s [String]) -> impl Iterator<Item = String> + use<'s> {
+        let shards: Vec<Option<u32>> = match self.shards {
+            None => vec![None],
+            Some(count) => (1..=count).map(Some).collect(),
+        };
+        shards.into_iter().flat_map(move |shard| {
+            sides.iter().map(move |side| shard.map_or_else(|| side.clone(), |shard| on_shard(side, shard)))
+        })
     }
 
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    pub fn writer(&self) -> String {
-        self.names.iter().find(|name| !self.replicas.contains(name)).unwrap_or(&self.names[0]).clone()
+    /// Each shard's.
+    pub fn writers(&self) -> Vec<String> {
+        self.each(std::slice::from_ref(self.writer())).collect()
     }
 
-    /// All that get what the writer writes, which are all the others.
+    fn writer(&self) -> &String {
+        self.sides.iter().find(|name| !self.replicas.contains(name)).unwrap_or(&self.sides[0])
+    }
+
+    /// All that get what their shard's writer writes, which are all the others.
     pub fn followers(&self) -> Vec<String> {
         let (writer, linked) = (self.writer(), self.replicas.iter().chain(&self.pair));
-        let is_follower = |name: &&String| **name != writer && linked.clone().any(|node| node == *name);
-        self.names.iter().filter(is_follower).cloned().collect()
+        let is_follower = |name: &&String| *name != writer && linked.clone().any(|node| node == *name);
+        let sides: Vec<String> = self.sides.iter().filter(is_follower).cloned().collect();
+        self.each(&sides).collect()
     }
 
-    /// The two that write to each other; empty where there is no pair.
-    pub fn pair(&self) -> &[String] {
-        &self.pair
+    /// The two of each shard that write to each other; empty where there is no pair.
+    pub fn pairs(&self) -> Vec<String> {
+        self.each(&self.pair).collect()
     }
 
     /// Nobody replicates in any way.
@@ -86,15 +132,28 @@ impl Nodes {
     }
 
     pub fn has(&self, name: &str) -> bool {
-        let shard = name.rsplit_once('.').filter(|(_, shard)| self.sharded && shard.parse::<u32>().is_ok());
-        let name = shard.map_or(name, |(node, _)| node);
         self.names.iter().any(|node| node == name)
     }
+}
+
+/// A node's name, where there are shards.
+fn on_shard(side: &str, shard: u32) -> String {
+    format!("{side}.{shard}")
+}
+
+/// None where there are too many.
+fn shards(found: &At<Count<1>>) -> Option<u32> {
+    u32::try_from(found.value.0).ok().filter(|count| u64::from(*count) <= SHARDS_MAX)
 }
 
 pub(super) fn topology(table: TopologyTable, problems: &mut Problems) -> Option<Topology> {
     let engine = table.engine.map(|engine| engine.value.0);
     let default = table.version.map(|found| version(found, engine, problems));
+    if let Some(found) = table.shards.as_ref().filter(|found| shards(found).is_none()) {
+        let (found, at) = (found.value.0.to_string(), found.at);
+        problems.raise(at, Mistake::WrongForm { found, form: format!("1 to {SHARDS_MAX} shards"), hint: None });
+    }
+    let shards = table.shards.as_ref().and_then(shards);
     let raw = table.nodes.map(|nodes| nodes.value.0).unwrap_or_default();
     lineage(&raw, engine, default.as_deref(), problems);
     let mut nodes = Vec::new();
@@ -105,10 +164,27 @@ pub(super) fn topology(table: TopologyTable, problems: &mut Problems) -> Option<
     if nodes.is_empty() {
         let (settings, extensions) = Default::default();
         let name = ONLY_NODE.into();
-        let (replicates, peers) = Default::default();
-        nodes.push(Some(Node { name, version: version.clone(), settings, extensions, replicates, peers }));
+        let (shard, replicates, peers) = Default::default();
+        nodes.push(Some(Node { name, shard, version: version.clone(), settings, extensions, replicates, peers }));
     }
-    Some(Topology { engine: engine?, version, nodes: nodes.into_iter().collect::<Option<_>>()? })
+    let nodes: Vec<Node> = nodes.into_iter().collect::<Option<_>>()?;
+    let nodes = match shards {
+        None => nodes,
+        Some(count) => (1..=count).flat_map(|shard| nodes.iter().map(move |node| on(node, shard))).collect(),
+    };
+    Some(Topology { engine: engine?, version, nodes })
+}
+
+/// A node as it is on one of several shards.
+fn on(node: &Node, shard: u32) -> Node {
+    let there = |name: &String| on_shard(name, shard);
+    Node {
+        name: there(&node.name),
+        shard: Some(shard),
+        replicates: node.replicates.as_ref().map(there),
+        peers: node.peers.iter().map(there).collect(),
+        ..node.clone()
+    }
 }
 
 /// Who replicates whom: one node that replicates none, and no circles.
@@ -281,7 +357,7 @@ fn node(
     let replicates = table.replicates.map(|node| node.value.0);
     let peers = table.peers.map(|nodes| nodes.value.into_iter().map(|node| node.value.0).collect()).unwrap_or_default();
     let version = own.or(default.map(str::to_owned))?;
-    Some(Node { name: name.value, version, settings, extensions, replicates, peers })
+    Some(Node { name: name.value, shard: None, version, settings, extensions, replicates, peers })
 }
 
 fn version(found: At<Text>, engine: Option<EngineKind>, problems: &mut Problems) -> String {
