@@ -192,6 +192,10 @@ pub struct DoctorArgs {
 
 /// Remove what killed runs left: servers, containers, images, folders.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Images that were built for `packages` or `extensions` are kept for the next run. Remove them with
+  docker image prune --all --filter label=rehearsal.derived"
+)]
 pub struct CleanArgs {
     /// Remove the lab that `run --keep` left for this run as well.
     pub run: Option<String>,

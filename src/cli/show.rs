@@ -85,6 +85,9 @@ pub fn check(checked: &Checked, format: TextFormat) -> i32 {
         let plural = if *steps == 1 { "" } else { "s" };
         out(&format!("ok: {scenario}, {steps} step{plural}, {engine} {version} in the {lab} lab\n"));
     }
+    for what in checked.plan.iter().flat_map(|plan| &plan.to_build) {
+        out(&format!("an image will be built: {what}\n"));
+    }
     for what in checked.plan.iter().flat_map(|plan| &plan.not_checked) {
         out(&format!("not checked here: {what}\n"));
     }

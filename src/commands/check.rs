@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 use super::{Error, with_causes};
 use crate::engine::script::ScriptProblem;
 use crate::engine::server;
-use crate::lab::{self, LabError, LabKind, Lacking};
+use crate::lab::{self, LabError, LabKind, Lacking, Outfit};
 use crate::lint;
 use crate::rehearsal::run::offer;
-use crate::scenario::{self, Action, Extension, Scenario, ScenarioErrors, SnapshotSource, Step, Topology};
+use crate::scenario::{self, Action, Extension, Package, Scenario, ScenarioErrors, SnapshotSource, Step, Topology};
 use crate::settings::LabChoice;
 use crate::snapshot::{self, Prepared, SnapshotError};
 
@@ -33,6 +33,8 @@ pub struct Plan {
     /// Where a run would take place: "native" or "docker".
     pub lab: Option<String>,
     pub steps: usize,
+    /// Images that a run would build first, and the packages that it would add.
+    pub to_build: Vec<String>,
     /// What only a run can tell, and why.
     pub not_checked: Vec<String>,
 }
@@ -98,11 +100,23 @@ pub async fn run(path: &Path, choice: LabChoice) -> Result<Checked, Error> {
             None
         }
     };
+    let mut to_build = Vec::new();
     if let Some(kind) = lab {
+        for node in &scenario.topology.nodes {
+            match lab::outfit(kind, &node.name, &server::software_of(scenario.topology.engine, node)).await {
+                Ok(Outfit::Whole) => {}
+                Ok(Outfit::ToBuild { base, packages }) => {
+                    add(&mut to_build, format!("{} added to {base}", list(&packages)))
+                }
+                Ok(Outfit::Unknown { program }) => {
+                    add(&mut not_checked, format!("packages ({}), for want of {program}", list(&node.packages)));
+                }
+                Err(error) => problems.push(Problem::of_lab(with_causes(&error), &error)),
+            }
+        }
         for version in scenario.topology.versions() {
             match extensions(&scenario, version, prepared.as_deref(), kind).await {
-                Ok(Some(why)) if !not_checked.contains(&why) => not_checked.push(why),
-                Ok(_) => {}
+                Ok(why) => why.into_iter().for_each(|why| add(&mut not_checked, why)),
                 Err(error) => {
                     let problem = Problem::of_snapshot(&error);
                     problems.push(Problem { what: of_nodes(&scenario, Some(version), problem.what), ..problem });
@@ -116,6 +130,7 @@ pub async fn run(path: &Path, choice: LabChoice) -> Result<Checked, Error> {
         version: scenario.version().to_owned(),
         lab: lab.map(|kind| kind.name().to_owned()),
         steps: scenario.steps.len(),
+        to_build,
         not_checked,
     };
     Ok(Checked { plan: Some(plan), problems })
@@ -144,6 +159,10 @@ impl Problem {
             usage: true,
             ..Problem::default()
         }
+    }
+
+    fn of_lab(what: String, error: &LabError) -> Problem {
+        Problem { what, hint: error.hint(), ..Problem::default() }
     }
 
     fn of_snapshot(error: &SnapshotError) -> Problem {
@@ -187,16 +206,22 @@ pub(super) async fn snapshot(scenario: &Scenario, cancel: &CancellationToken) ->
     Ok(Snapshot::Prepared(Box::new(prepared)))
 }
 
+fn add(lines: &mut Vec<String>, line: String) {
+    if !lines.contains(&line) {
+        lines.push(line);
+    }
+}
+
+fn list(packages: &[Package]) -> String {
+    packages.iter().map(Package::to_string).collect::<Vec<_>>().join(", ")
+}
+
 /// The lab that has the servers of all nodes; else what it lacks.
 pub(super) async fn choose(scenario: &Scenario, choice: LabChoice) -> Result<LabKind, Vec<Problem>> {
     let Topology { engine, .. } = scenario.topology;
     let versions = scenario.topology.versions();
     let software: Vec<_> = versions.into_iter().map(|version| server::software(engine, version)).collect();
-    let problem = |error: LabError| Problem {
-        what: of_nodes(scenario, error.version(), with_causes(&error)),
-        hint: error.hint(),
-        ..Problem::default()
-    };
+    let problem = |error: LabError| Problem::of_lab(of_nodes(scenario, error.version(), with_causes(&error)), &error);
     lab::choose(choice, &software)
         .await
         .map_err(|Lacking { first, others }| std::iter::once(first).chain(others).map(problem).collect())
@@ -225,18 +250,25 @@ async fn extensions(
 ) -> Result<Option<String>, SnapshotError> {
     let of_snapshot = prepared.map(|prepared| &prepared.requirements.extensions);
     let nodes = scenario.topology.nodes.iter().filter(|node| node.version == version);
-    let of_nodes = nodes.flat_map(|node| &node.extensions);
+    let of_nodes: Vec<&Extension> = nodes.flat_map(|node| &node.extensions).collect();
+    // Into a container those of the nodes are brought where they are missing; in which version, shows there.
+    let is_brought = |wanted: &Extension| {
+        kind == LabKind::Docker && wanted.version.is_none() && of_nodes.iter().any(|other| other.name == wanted.name)
+    };
     let mut wanted: Vec<Extension> = Vec::new();
-    for extension in of_nodes.chain(of_snapshot.into_iter().flatten()) {
-        if !wanted.contains(extension) {
+    for extension in of_nodes.iter().copied().chain(of_snapshot.into_iter().flatten()) {
+        if !wanted.contains(extension) && !is_brought(extension) {
             wanted.push(extension.clone());
         }
     }
     if wanted.is_empty() {
         return Ok(None);
     }
-    let mut names: Vec<&str> = wanted.iter().map(|extension| extension.name.as_str()).collect();
-    names.dedup();
+    let named = |Extension { name, version }: &Extension| match version {
+        Some(version) => format!("{name}@{version}"),
+        None => name.clone(),
+    };
+    let names: Vec<String> = wanted.iter().map(named).collect();
     let left = |why: &str| Ok(Some(format!("extensions ({}), {why}", names.join(", "))));
     let engine = scenario.topology.engine;
     let Some(programs) = lab::programs(kind, &server::software(engine, version)).await else {

@@ -15,8 +15,8 @@ use crate::engine::host::{Host, HostError, StopMode};
 use crate::engine::mysql::server as mysql;
 use crate::engine::postgres::installation;
 use crate::engine::postgres::server as postgres;
-use crate::engine::software::Software;
-use crate::scenario::{EngineKind, Extension};
+use crate::engine::software::{Part, Software};
+use crate::scenario::{self, EngineKind, Extension};
 
 /// What a large restore left in memory takes its time to write on a slow disk.
 const FAST_STOP_DEADLINE: Duration = Duration::from_secs(300);
@@ -218,6 +218,22 @@ pub fn software(engine: EngineKind, version: &str) -> Software {
     match engine {
         EngineKind::Postgres => postgres::software(version),
         EngineKind::Mysql | EngineKind::Mariadb => mysql::software(engine, version),
+    }
+}
+
+/// As [`software`], with all that a scenario's node asks for beside the server.
+pub fn software_of(engine: EngineKind, node: &scenario::Node) -> Software {
+    let software = software(engine, &node.version);
+    let parts = parts(&software, &node.extensions);
+    Software { packages: node.packages.clone(), parts, ..software }
+}
+
+/// Extensions as parts of a server's installation.
+pub fn parts(software: &Software, extensions: &[Extension]) -> Vec<Part> {
+    match software.engine {
+        EngineKind::Postgres => postgres::parts(software.series(), extensions),
+        // A scenario cannot ask for them.
+        EngineKind::Mysql | EngineKind::Mariadb => Vec::new(),
     }
 }
 

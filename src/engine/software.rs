@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::engine::host::StopMode;
 use crate::scenario::EngineKind;
 
+pub use crate::scenario::Package;
+
 /// A server of one engine and version, as something to be found.
 #[derive(Debug, Clone)]
 pub struct Software {
@@ -30,6 +32,21 @@ pub struct Software {
     pub install: String,
     /// The version in what `SERVER --version` writes.
     pub parse_version: fn(&str) -> Option<String>,
+    /// What has to be installed beside it.
+    pub packages: Vec<Package>,
+    /// Other parts that it has to have.
+    pub parts: Vec<Part>,
+}
+
+/// A part of a server's installation that a package of its own may bring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// As people call it: "extension unit".
+    pub name: String,
+    /// Where packages put the file that makes it be there: one of these.
+    pub files: Vec<String>,
+    /// The package that most likely brings it.
+    pub package: Package,
 }
 
 /// How a server is told to end.

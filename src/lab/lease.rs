@@ -329,6 +329,23 @@ impl Lease {
         ]
     }
 
+    /// Held while an image is built that others may want as well, of all the labs of this base by one at a time.
+    ///
+    /// # Errors
+    /// The base cannot be written to. There is no deadline: who holds it has one.
+    pub(super) async fn lock_images(&self) -> Result<File, LabError> {
+        let path = self.base.path.join("images.lock");
+        let io = |source| LabError::io(format!("lock {}", path.display()), source);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(io)?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::Error(source)) => return Err(io(source)),
+                Err(TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }
+
     /// Removes the folder and gives the lease up.
     pub(super) fn end(&self) -> Result<(), LabError> {
         remove_folder(&self.folder)?;

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::engine::host::{Host, HostError};
-use crate::engine::software::{self, Software};
+use crate::engine::software::{self, Package, Software};
 use crate::settings::LabChoice;
 
 pub use lease::{Base, LabInfo, LabState};
@@ -73,6 +73,23 @@ pub enum LabError {
     BadImage { image: String, engine: &'static str, version: String, found: String },
     #[error("no server of {engine} {version} on this machine; found {}", listed(.found))]
     NoServer { engine: &'static str, version: String, found: Vec<String>, install: String },
+    #[error("node {node}: not installed: {}", .missing.join(", "))]
+    NoPackages { node: String, missing: Vec<String>, install: String },
+    /// Nothing of it is left.
+    #[error("node {node}: {what} could not be added to {base}: {command}: {}", .said.last().map_or("it said nothing", |line| line))]
+    NotAdded {
+        node: String,
+        /// "extension unit", "package a", "packages a, b".
+        what: String,
+        base: String,
+        /// What was tried in the image.
+        command: String,
+        /// Its last lines.
+        said: Vec<String>,
+        hint: String,
+    },
+    #[error("interrupted while an image was being built")]
+    BuildStopped,
     #[error("{} cannot hold labs: {why}", .path.display())]
     BadBase { path: PathBuf, why: String },
     #[error("no account to run servers as: neither {wanted} nor nobody exists, and servers refuse root")]
@@ -102,7 +119,7 @@ impl LabError {
     pub fn hint(&self) -> Option<String> {
         let other = match self {
             LabError::NoDocker { .. } | LabError::RemoteDocker { .. } | LabError::Docker { .. } => LabKind::Native,
-            LabError::NoServer { .. } => LabKind::Docker,
+            LabError::NoServer { .. } | LabError::NoPackages { .. } => LabKind::Docker,
             _ => return self.remedy(),
         };
         self.remedy().map(|remedy| format!("{remedy}, or use --lab {other}"))
@@ -116,7 +133,8 @@ impl LabError {
                 Some("unset DOCKER_HOST, or set it to a socket of this machine (unix://…)".to_owned())
             }
             LabError::NoImage { pull, built, .. } => Some(software::image_hint(pull, *built)),
-            LabError::NoServer { install, .. } => Some(install.clone()),
+            LabError::NoServer { install, .. } | LabError::NoPackages { install, .. } => Some(install.clone()),
+            LabError::NotAdded { hint, .. } => Some(hint.clone()),
             LabError::BadImage { image, .. } => {
                 Some(format!("remove {image}, and pull or build one with all of the server's programs"))
             }
@@ -132,6 +150,14 @@ impl LabError {
             }
             LabError::Host(HostError::NoProgram { hint, .. }) => Some(hint.clone()),
             _ => None,
+        }
+    }
+
+    /// The last lines of what failed, where they tell more.
+    pub fn log(&self) -> &[String] {
+        match self {
+            LabError::NotAdded { said, .. } => said,
+            _ => &[],
         }
     }
 
@@ -246,6 +272,44 @@ async fn all_in(kind: LabKind, software: &[Software]) -> Result<LabKind, Lacking
     }
 }
 
+/// What a lab has of the packages and parts that a server is to have beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outfit {
+    Whole,
+    /// An image that has them is built when it is first wanted.
+    ToBuild {
+        /// The image that it is made from.
+        base: String,
+        /// The packages that are asked for, and those that most likely bring the other parts.
+        packages: Vec<Package>,
+    },
+    /// There is no program that could tell.
+    Unknown {
+        program: &'static str,
+    },
+}
+
+/// What a lab has of the packages and parts of a node's server. Installs and builds nothing.
+///
+/// # Errors
+/// What a host for it would end with: packages that are missing natively, no image to start from.
+pub async fn outfit(kind: LabKind, node: &str, software: &Software) -> Result<Outfit, LabError> {
+    if software.packages.is_empty() && software.parts.is_empty() {
+        return Ok(Outfit::Whole);
+    }
+    match kind {
+        LabKind::Native => native::outfit(node, software).await,
+        LabKind::Docker => {
+            // An image is looked into through a container, which must belong to somebody.
+            let lab = Lab::open(kind, "check", &Base::open()?).await?;
+            let (lease, software) = (Arc::clone(&lab.handle.lease), software.clone());
+            let found = joined(lab.handle.work.spawn(async move { docker::outfit(&lease, &software).await })).await;
+            lab.close().await?;
+            found
+        }
+    }
+}
+
 /// The folder with the server's programs, where that lab runs the server from this machine's own files.
 pub async fn programs(kind: LabKind, software: &Software) -> Option<PathBuf> {
     match kind {
@@ -311,10 +375,13 @@ impl LabHandle {
     async fn make(&self, name: &str, software: &Software, from: Option<Place>) -> Result<Arc<dyn LabHost>, LabError> {
         let (lease, hosts, kind) = (Arc::clone(&self.lease), Arc::clone(&self.hosts), self.kind);
         let (name, software) = (name.to_owned(), software.clone());
+        // Whoever stops waiting for it does not want an image for it.
+        let stop = CancellationToken::new();
+        let _unwanted = stop.clone().drop_guard();
         let task = self.work.spawn(async move {
             let host: Arc<dyn LabHost> = match kind {
                 LabKind::Native => Arc::new(native::NativeHost::create(&lease, &name, &software, from).await?),
-                LabKind::Docker => Arc::new(docker::DockerHost::create(&lease, &name, &software, from).await?),
+                LabKind::Docker => Arc::new(docker::DockerHost::create(&lease, &name, &software, from, &stop).await?),
             };
             hosts.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&host));
             Ok(host)

@@ -64,6 +64,8 @@ table! {
         optional settings: Map<Scalar>,
         /// Extensions it needs: "unit", or "unit@7" for a version.
         optional extensions: List<Text>,
+        /// Packages that have to be there beside the server: "postgresql-15-unit", or "postgresql-15-unit=7.7-1" for a version.
+        optional packages: List<Text>,
         /// The node it is a replica of.
         optional replicates: Text,
         /// Master-master: the other of its pair.
@@ -71,8 +73,6 @@ table! {
     } later {
         /// The node it subscribes to.
         subscribes: SubscribesTable,
-        /// Packages that its image needs.
-        packages: List<Text>,
         /// Processors it may use.
         cpus: Number,
         /// Memory it may use.

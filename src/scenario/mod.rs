@@ -6,6 +6,7 @@
 mod grammar;
 mod leaf;
 mod load;
+mod package;
 mod problem;
 mod read;
 mod reference;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::load::{json_schema, load};
+pub use self::package::Package;
 pub use self::problem::{Mistake, Problem, ScenarioErrors};
 pub use self::reference::{NodeField, substitute};
 use crate::finding::{Code, Severity};
@@ -196,6 +198,9 @@ pub struct Node {
     /// Server settings, passed on the server's command line.
     pub settings: BTreeMap<String, String>,
     pub extensions: Vec<Extension>,
+    /// What has to be installed beside the server.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<Package>,
     /// The node that it is a replica of: physical on Postgres, by GTID on the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicates: Option<String>,

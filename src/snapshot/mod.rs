@@ -22,6 +22,7 @@ use crate::engine::host::{Exec, Host, HostError};
 use crate::engine::postgres::connect::connect;
 use crate::engine::postgres::dump::{Requirements, major};
 use crate::engine::postgres::restore::{self, RestoreError, Target, described};
+use crate::engine::postgres::server;
 use crate::engine::{EngineKind, mysql};
 use crate::event::TableSize;
 use crate::scenario::{Compression, Extension};
@@ -122,7 +123,11 @@ impl SnapshotError {
                 "give them with roles = \"roles.sql\" under [snapshot]; pg_dumpall --roles-only writes that file"
                     .to_owned()
             }
-            SnapshotError::MissingExtensions { packages, .. } => format!("apt-get install {}", packages.join(" ")),
+            SnapshotError::MissingExtensions { packages, extensions } => {
+                let names: Vec<String> = extensions.iter().map(|extension| format!("\"{}\"", extension.name)).collect();
+                let (packages, names) = (packages.join(" "), names.join(", "));
+                format!("apt-get install {packages}; in the Docker lab, the node's `extensions = [{names}]` does it")
+            }
             SnapshotError::NewerDump { dumped, table, .. } => {
                 format!(
                     "set version = \"{}\" under [{table}]",
@@ -284,7 +289,7 @@ async fn check_extensions(needed: &Requirements, offer: &Offer<'_>, host: &dyn H
 /// Debian names an extension's package after the server's major version, and spells it with hyphens.
 fn debian_package(major: Option<u32>, extension: &str) -> String {
     let major = major.map_or("VERSION".to_owned(), |major| major.to_string());
-    format!("postgresql-{major}-{}", extension.replace('_', "-"))
+    server::debian_package(&major, extension)
 }
 
 /// What is restored, and where.

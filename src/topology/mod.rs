@@ -74,6 +74,7 @@ impl TopologyError {
         match self {
             TopologyError::Server { source, .. } => source.log(),
             TopologyError::NotReplicated { log, .. } => log,
+            TopologyError::Lab(error) => error.log(),
             _ => &[],
         }
     }
@@ -294,7 +295,7 @@ impl Topology {
         let hosts = scenario.topology.nodes.iter().zip(1..).map(|(node, number)| {
             let lab = &lab;
             async move {
-                let software = server::software(engine, &node.version);
+                let software = server::software_of(engine, node);
                 Ok::<_, TopologyError>((node, number, lab.host(&node.name, &software).await?))
             }
         });

@@ -73,6 +73,7 @@ fn scenario(version: &str, settings: &[(&str, &str)]) -> Scenario {
         version: version.to_owned(),
         settings: settings.collect(),
         extensions: Vec::new(),
+        packages: Vec::new(),
         replicates: None,
         peers: Vec::new(),
     };

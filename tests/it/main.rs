@@ -2,6 +2,7 @@
 
 mod cli;
 mod command;
+mod derived;
 mod diff;
 mod html;
 mod lab;

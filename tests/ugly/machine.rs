@@ -188,8 +188,15 @@ fn missing_extension() {
         );
         let ended = room.rehearse(lab);
         ended.exits(3).assert_reports(&room, "inconclusive");
-        ended.tells(&["INCONCLUSIVE", "ugly_none", "hint: install", "postgresql-15-"]);
-        assert_checked(&room, lab);
+        if lab == "native" {
+            ended.tells(&["INCONCLUSIVE", "ugly_none", "hint: apt-get install postgresql-15-ugly-none where"]);
+        } else {
+            let refused =
+                "apt-get install postgresql-15-ugly-none: E: Unable to locate package postgresql-15-ugly-none";
+            ended.tells(&["INCONCLUSIVE", "node primary: extension ugly_none could not be added to", refused]);
+            ended.tells(&["hint: name the package that brings it: packages = [\"…\"] in [topology.nodes.primary]"]);
+        }
+        assert_checked(&room, lab, true);
         room.assert_clean();
 
         drop(room);
@@ -199,25 +206,53 @@ fn missing_extension() {
         let ended = room.rehearse(lab);
         ended.exits(3).assert_reports(&room, "inconclusive");
         ended.tells(&["INCONCLUSIVE", "ugly_none", "hint: apt-get install postgresql-15-ugly-none"]);
-        assert_checked(&room, lab);
+        assert_checked(&room, lab, false);
         room.assert_clean();
     }
 }
 
-/// `check` says so beforehand, or says that it cannot see into the image.
-fn assert_checked(room: &Room, lab: &str) {
+/// `check` says so beforehand, or that an image will be built, or that it does not look into the image for what only the dump wants.
+fn assert_checked(room: &Room, lab: &str, is_of_node: bool) {
     let text = room.run(&["check", "scenario.toml", "--lab", lab]);
     let json = room.run(&["check", "scenario.toml", "--lab", lab, "--format", "json"]);
     let json: serde_json::Value = serde_json::from_str(&json.stdout).expect("it is JSON");
     if lab == "native" {
         text.exits(3).says(&["lacks ugly_none", "hint: apt-get install postgresql-15-ugly-none"]);
         assert_eq!(json["not_checked"], serde_json::json!([]), "{json}");
+    } else if is_of_node {
+        text.exits(0).tells(&["an image will be built: postgresql-15-ugly-none added to"]);
+        let line = json["to_build"][0].as_str().unwrap_or_default();
+        assert!(line.starts_with("postgresql-15-ugly-none added to ") && line.ends_with("postgres:15"), "{json}");
     } else {
         text.exits(0);
         let line = "extensions (ugly_none), which lie in the container's image";
         assert!(text.stdout.contains(&format!("not checked here: {line}\n")), "{}", text.stdout);
         assert_eq!(json["not_checked"], serde_json::json!([line]), "{json}");
     }
+}
+
+/// Packages are looked for where servers run as plain processes, and nothing is installed.
+#[test]
+fn missing_package() {
+    if !has("native") || !std::path::Path::new("/usr/bin/dpkg-query").exists() {
+        return;
+    }
+    let with = |packages: &str| {
+        let text = format!("[topology.nodes.primary]\npackages = [{packages}]\n[snapshot]");
+        format!("{SCENARIO}{STEP}").replace("[snapshot]", &text)
+    };
+    let room = Room::new();
+    room.write("scenario.toml", with("\"dpkg\", \"ugly-none\", \"tar=0.0-1\""));
+    let told = ["node primary: not installed: ugly-none, tar=0.0-1 (there is "];
+    let hint = ["hint: apt-get install ugly-none tar=0.0-1, or use --lab docker"];
+    room.rehearse("native").exits(3).assert_reports(&room, "inconclusive").tells(&told).tells(&hint);
+    room.run(&["check", "scenario.toml", "--lab", "native"]).exits(3).says(&told).says(&hint);
+    room.write("scenario.toml", with("\"dpkg\", \"tar\""));
+    room.run(&["check", "scenario.toml", "--lab", "native"]).exits(0);
+    room.rehearse("native").exits(0);
+    room.assert_clean();
+    room.write("scenario.toml", with("\"a\\nRUN rm\""));
+    room.run(&["check", "scenario.toml", "--lab", "native"]).exits(2).says(&["expected a Debian package"]);
 }
 
 /// What a live server holds is not asked beforehand, and `check` says that it was not.

@@ -102,6 +102,8 @@ pub fn software(engine: EngineKind, version: &str) -> Software {
             "install the server, on Debian the packages mysql-server-core and mysql-client-core".to_owned()
         },
         parse_version: if is_mariadb { parse_mariadb_version } else { parse_mysql_version },
+        packages: Vec::new(),
+        parts: Vec::new(),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::engine::server::{self, OwnLines as _, Running, Server as _, ServerErr
 use crate::engine::software::{Place, Software, StopSignal, StopSignals};
 use crate::scenario::EngineKind;
 
-pub use extensions::require_extensions;
+pub use extensions::{debian_package, parts, require_extensions};
 pub use pair::without_identity;
 use replica::Upstream;
 use trouble::{is_disk_full, trouble};
@@ -90,6 +90,8 @@ pub fn software(version: &str) -> Software {
         built: BUILT.contains(&version),
         install: format!("install the server, on Debian the package postgresql-{series}"),
         parse_version,
+        packages: Vec::new(),
+        parts: Vec::new(),
     }
 }
 

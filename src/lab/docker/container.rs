@@ -17,7 +17,7 @@ use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 
 use super::exec::{Attached, Inside, Run, Sink};
-use super::{call, engine, failed, image_for, remove_container, remove_image};
+use super::{call, derived, engine, failed, remove_container, remove_image};
 use crate::engine::host::{Exec, ExecOutput, Host, HostError, Listen, StopMode};
 use crate::engine::software::{BESIDE, Software};
 use crate::lab::lease::Lease;
@@ -85,17 +85,18 @@ pub struct DockerHost {
 }
 
 impl DockerHost {
-    /// Starts a container, takes its leash, and prepares it for the server.
+    /// Starts a container, takes its leash, and prepares it for the server. An image that is being built for it is given up on `stop`.
     pub async fn create(
         lease: &Lease,
         name: &str,
         software: &Software,
         from: Option<Place>,
+        stop: &CancellationToken,
     ) -> Result<DockerHost, LabError> {
         let docker = engine().await?;
         let image = match from {
             Some(Place::Image(image)) => image,
-            _ => image_for(software).await?,
+            _ => derived::image_with(&docker, lease, name, software, stop).await?,
         };
         let container = start_container(&image, lease, name, software.port).await?;
         let inside = Inside { docker, container: container.id().to_owned() };

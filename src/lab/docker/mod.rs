@@ -4,6 +4,7 @@
 //! leash, an `exec` whose standard input this process holds open: however this process ends, the input closes and the container goes.
 
 mod container;
+mod derived;
 mod exec;
 mod image;
 
@@ -22,6 +23,7 @@ use super::{LabError, within};
 use crate::engine::software::Software;
 
 pub(super) use container::DockerHost;
+pub(super) use derived::outfit;
 pub(super) use image::image_for;
 
 /// An engine that is busy with others answers late.

@@ -1,6 +1,7 @@
 //! Plain processes of this machine as a lab.
 
 mod find;
+mod packages;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -26,6 +27,7 @@ use crate::engine::software::{BESIDE, Software, StopSignal};
 
 pub use find::Installed;
 pub(super) use find::{find, installed};
+pub(super) use packages::outfit;
 
 /// Most of a program's standard error that is kept.
 const STDERR_BYTES_MAX: usize = 64 * 1024;
@@ -60,6 +62,7 @@ impl NativeHost {
         from: Option<Place>,
     ) -> Result<NativeHost, LabError> {
         let programs = find(software).await?;
+        packages::outfit(name, software).await?;
         let account = Account::for_servers(software.user)?;
         let lab = lease.folder().to_owned();
         let folder = lab.join(name);

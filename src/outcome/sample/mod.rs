@@ -151,6 +151,7 @@ pub fn scenario(name: &str) -> Scenario {
                 version: "15".into(),
                 settings: BTreeMap::new(),
                 extensions: Vec::new(),
+                packages: Vec::new(),
                 replicates: None,
                 peers: Vec::new(),
             }],

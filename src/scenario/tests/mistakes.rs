@@ -846,7 +846,6 @@ fn what_is_not_built_is_refused_by_name() {
         &[
             "`cpus` in a node",
             "`memory` in a node",
-            "`packages` in a node",
             "`snapshot` in a node",
             "`rules` in [snapshot]",
             "`max_age` in [snapshot]",

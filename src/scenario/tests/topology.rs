@@ -57,6 +57,23 @@ extensions = ["unit@", "hstore", "hstore@1"]
 }
 
 #[test]
+fn what_is_to_be_installed() {
+    fn check(line: &str, expected: &[&str]) {
+        let text = whole(&format!(
+            "[topology]\nengine = \"mariadb\"\nversion = \"11.8\"\n[topology.nodes.a]\npackages = {line}"
+        ));
+        let loaded = load(folder(&[("scenario.toml", text.as_bytes())]).path());
+        let problems = loaded.err().map(|errors| errors.problems().to_vec()).unwrap_or_default();
+        let said: Vec<_> = problems.iter().map(|problem| problem.message.clone()).collect();
+        assert_eq!(said, expected, "{text}");
+    }
+    check("[\"mariadb-plugin-rocksdb\", \"libjemalloc2=5.3.0-1\"]", &[]);
+    check("[\"x1\", \"x1=2\"]", &["package \"x1\" is asked for twice"]);
+    check("[\"a; reboot\"]", &["found \"a; reboot\""]);
+    check("[\"a\\nRUN reboot\"]", &["found \"a\nRUN reboot\""]);
+}
+
+#[test]
 fn who_replicates_whom() {
     fn check(lines: &str, expected: &[&str]) {
         let text = whole(&format!("[topology]\nengine = \"postgres\"\nversion = \"15\"\n{lines}"));

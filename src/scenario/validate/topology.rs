@@ -9,7 +9,7 @@ use crate::scenario::leaf::{Count, Scalar, Text};
 use crate::scenario::problem::{Mistake, Problems};
 use crate::scenario::read::{Found, List, Map};
 use crate::scenario::tree::{At, Place};
-use crate::scenario::{EngineKind, Extension, Node, OPTIONS_OF_THE_LAB, Topology};
+use crate::scenario::{EngineKind, Extension, Node, OPTIONS_OF_THE_LAB, Package, Topology};
 
 /// The one node of a topology that names none.
 const ONLY_NODE: &str = "primary";
@@ -162,10 +162,19 @@ pub(super) fn topology(table: TopologyTable, problems: &mut Problems) -> Option<
     }
     let version = default?;
     if nodes.is_empty() {
-        let (settings, extensions) = Default::default();
+        let (settings, extensions, packages) = Default::default();
         let name = ONLY_NODE.into();
         let (shard, replicates, peers) = Default::default();
-        nodes.push(Some(Node { name, shard, version: version.clone(), settings, extensions, replicates, peers }));
+        nodes.push(Some(Node {
+            name,
+            shard,
+            version: version.clone(),
+            settings,
+            extensions,
+            packages,
+            replicates,
+            peers,
+        }));
     }
     let nodes: Vec<Node> = nodes.into_iter().collect::<Option<_>>()?;
     let nodes = match shards {
@@ -354,10 +363,11 @@ fn node(
     let own = table.version.map(|found| version(found, engine, problems));
     let settings = table.settings.map(|settings| self::settings(settings.value, engine, problems)).unwrap_or_default();
     let extensions = table.extensions.map(|found| extensions(found, engine, problems)).unwrap_or_default();
+    let packages = table.packages.map(|found| packages(found.value, problems)).unwrap_or_default();
     let replicates = table.replicates.map(|node| node.value.0);
     let peers = table.peers.map(|nodes| nodes.value.into_iter().map(|node| node.value.0).collect()).unwrap_or_default();
     let version = own.or(default.map(str::to_owned))?;
-    Some(Node { name: name.value, shard: None, version, settings, extensions, replicates, peers })
+    Some(Node { name: name.value, shard: None, version, settings, extensions, packages, replicates, peers })
 }
 
 fn version(found: At<Text>, engine: Option<EngineKind>, problems: &mut Problems) -> String {
@@ -409,7 +419,9 @@ fn extensions(found: At<List<Text>>, engine: Option<EngineKind>, problems: &mut 
             Some((name, version)) => (name, Some(version.to_owned())),
             None => (text.as_str(), None),
         };
-        if name.trim().is_empty() || version.as_ref().is_some_and(|version| version.trim().is_empty()) {
+        // It becomes the name of a file and of a package.
+        let is_name = is_word(name, "_-.+") && name.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if !is_name || version.as_ref().is_some_and(|version| version.trim().is_empty()) {
             let form = "an extension, as \"unit\", or \"unit@7\" for a version".to_owned();
             problems.raise(at, Mistake::WrongForm { found: format!("\"{text}\""), form, hint: None });
         } else if extensions.iter().any(|other| other.name == name) {
@@ -419,4 +431,22 @@ fn extensions(found: At<List<Text>>, engine: Option<EngineKind>, problems: &mut 
         extensions.push(Extension { name: name.to_owned(), version });
     }
     extensions
+}
+
+fn packages(found: List<Text>, problems: &mut Problems) -> Vec<Package> {
+    let mut packages: Vec<Package> = Vec::new();
+    for At { value: Text(text), at } in found {
+        match Package::parse(&text) {
+            None => {
+                let form = "a Debian package, as \"postgresql-15-unit\", or \"postgresql-15-unit=7.7-1\" for a version";
+                problems.raise(at, Mistake::WrongForm { found: format!("\"{text}\""), form: form.into(), hint: None });
+            }
+            Some(package) if packages.iter().any(|other| other.name() == package.name()) => {
+                let message = format!("package \"{}\" is asked for twice", package.name());
+                problems.raise(at, Mistake::Clash { message, hint: None });
+            }
+            Some(package) => packages.push(package),
+        }
+    }
+    packages
 }

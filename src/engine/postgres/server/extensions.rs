@@ -3,7 +3,28 @@
 use super::{ATTEMPT_DEADLINE, ServerError, sql, within};
 use crate::engine::endpoint::Endpoint;
 use crate::engine::postgres::connect::connect;
-use crate::scenario::Extension;
+use crate::engine::software::Part;
+use crate::scenario::{Extension, Package};
+
+/// Debian's package, and that of the project's own repository, with an extension for servers of a series: "postgresql-15-unit". Most are
+/// called so.
+pub fn debian_package(series: &str, extension: &str) -> String {
+    format!("postgresql-{series}-{}", extension.replace('_', "-").to_ascii_lowercase())
+}
+
+/// These extensions as parts of an installation by Debian's packages or of the official images (manual: *Extension Files*). One whose name
+/// can be no package's is left to the server.
+pub fn parts(series: &str, extensions: &[Extension]) -> Vec<Part> {
+    let part = |Extension { name, .. }: &Extension| {
+        let files = vec![
+            format!("/usr/share/postgresql/{series}/extension/{name}.control"),
+            format!("/usr/local/share/postgresql/extension/{name}.control"),
+        ];
+        let package = Package::parse(&debian_package(series, name))?;
+        Some(Part { name: format!("extension {name}"), files, package })
+    };
+    extensions.iter().filter_map(part).collect()
+}
 
 /// Checks that the server can create these extensions, each at its version where one is asked for.
 ///
@@ -40,7 +61,7 @@ pub async fn require_extensions(superuser: &Endpoint, wanted: &[Extension], vers
 fn no_extension(extension: &Extension, found: &[String], version: &str) -> ServerError {
     let series = version.split(['.', ' ']).next().unwrap_or(version);
     let hint = if found.is_empty() {
-        format!("install it where the server runs, on Debian most are packages postgresql-{series}-NAME")
+        format!("apt-get install {} where the server runs", debian_package(series, &extension.name))
     } else {
         format!("there is {}", found.join(", "))
     };
