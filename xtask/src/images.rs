@@ -25,6 +25,14 @@ struct Recipe {
     suite: &'static str,
     /// Extensions of Postgres, beside the server and its client.
     extensions: &'static [&'static str],
+    /// A second major version in the same image, for `pg_upgrade`: `rehearsal/ENGINE:OLDER-VERSION`. Built only by name.
+    older: Option<Older>,
+}
+
+/// A version that the suite does not carry, and the one that does.
+struct Older {
+    version: &'static str,
+    suite: &'static str,
 }
 
 #[derive(Clone, Copy)]
@@ -35,20 +43,28 @@ enum Engine {
 }
 
 const RECIPES: &[Recipe] = &[
-    Recipe { engine: Engine::Postgres, version: "13", suite: "bullseye", extensions: &[] },
+    Recipe { engine: Engine::Postgres, version: "13", suite: "bullseye", extensions: &[], older: None },
     Recipe {
         engine: Engine::Postgres,
         version: "15",
         suite: "bookworm",
         extensions: &["pgtap", "unit", "pglogical", "wal2json", "repack"],
+        older: None,
     },
-    Recipe { engine: Engine::Postgres, version: "17", suite: "trixie", extensions: &[] },
-    Recipe { engine: Engine::Postgres, version: "18", suite: "sid", extensions: &[] },
-    Recipe { engine: Engine::Mariadb, version: "10.5", suite: "bullseye", extensions: &[] },
-    Recipe { engine: Engine::Mariadb, version: "10.11", suite: "bookworm", extensions: &[] },
-    Recipe { engine: Engine::Mariadb, version: "11.8", suite: "trixie", extensions: &[] },
-    Recipe { engine: Engine::Mysql, version: "9.7", suite: "sid", extensions: &[] },
+    Recipe { engine: Engine::Postgres, version: "17", suite: "trixie", extensions: &[], older: None },
+    Recipe { engine: Engine::Postgres, version: "18", suite: "sid", extensions: &[], older: None },
+    Recipe { engine: Engine::Mariadb, version: "10.5", suite: "bullseye", extensions: &[], older: None },
+    Recipe { engine: Engine::Mariadb, version: "10.11", suite: "bookworm", extensions: &[], older: None },
+    Recipe { engine: Engine::Mariadb, version: "11.8", suite: "trixie", extensions: &[], older: None },
+    Recipe { engine: Engine::Mysql, version: "9.7", suite: "sid", extensions: &[], older: None },
+    two_majors(Older { version: "13", suite: "bullseye" }, "15", "bookworm"),
+    two_majors(Older { version: "15", suite: "bookworm" }, "17", "trixie"),
+    two_majors(Older { version: "17", suite: "trixie" }, "18", "sid"),
 ];
+
+const fn two_majors(older: Older, version: &'static str, suite: &'static str) -> Recipe {
+    Recipe { engine: Engine::Postgres, version, suite, extensions: &[], older: Some(older) }
+}
 
 /// Images built at the same time: each needs a core and about a gigabyte of disk.
 const AT_ONCE: usize = 2;
@@ -61,7 +77,7 @@ const RECIPE_LABEL: &str = "rehearsal.recipe";
 
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Args {
-    /// Build only this one: postgres-15, mariadb-11.8, mysql-9.7
+    /// Build only this one: postgres-15, mariadb-11.8, mysql-9.7; or two majors in one, postgres-15+17
     #[arg(long, value_name = "IMAGE")]
     pub only: Vec<String>,
 }
@@ -104,7 +120,10 @@ fn chosen(only: &[String]) -> anyhow::Result<Vec<&'static Recipe>> {
             RECIPES.iter().map(Recipe::name).collect::<Vec<_>>().join(", ")
         );
     }
-    Ok(RECIPES.iter().filter(|recipe| only.is_empty() || only.contains(&recipe.name())).collect())
+    let is_wanted = |recipe: &&Recipe| {
+        if only.is_empty() { recipe.older.is_none() } else { only.contains(&recipe.name()) }
+    };
+    Ok(RECIPES.iter().filter(is_wanted).collect())
 }
 
 async fn engine() -> anyhow::Result<Docker> {
@@ -135,7 +154,7 @@ async fn build(docker: &Docker, recipe: &Recipe) -> anyhow::Result<()> {
     let options = CreateImageOptionsBuilder::new()
         .from_src("-")
         .repo(recipe.repository())
-        .tag(recipe.version)
+        .tag(&recipe.tag())
         .changes(recipe.changes())
         .build();
     docker
@@ -165,6 +184,18 @@ async fn pack(recipe: &Recipe, tar: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+impl Older {
+    /// Adds the suite's own sources under the older one's name, for what the suite does not have: below its own 500, and above what is not
+    /// installed by itself. Before the lists are fetched.
+    fn hook(&self, suite: &str) -> String {
+        let older = self.suite;
+        format!(
+            "--setup-hook=sed 's/\\b{suite}\\b/{older}/g' \"$1/etc/apt/sources.list\" >\"$1/etc/apt/sources.list.d/{older}.list\" \
+             && printf 'Package: *\\nPin: release n={older}*\\nPin-Priority: 100\\n' >\"$1/etc/apt/preferences.d/{older}\""
+        )
+    }
+}
+
 impl Engine {
     fn name(self) -> &'static str {
         match self {
@@ -177,7 +208,13 @@ impl Engine {
 
 impl Recipe {
     fn name(&self) -> String {
-        format!("{}-{}", self.engine.name(), self.version)
+        let older = self.older.as_ref().map_or(String::new(), |older| format!("{}+", older.version));
+        format!("{}-{older}{}", self.engine.name(), self.version)
+    }
+
+    fn tag(&self) -> String {
+        let older = self.older.as_ref().map_or(String::new(), |older| format!("{}-", older.version));
+        format!("{older}{}", self.version)
     }
 
     fn repository(&self) -> &'static str {
@@ -189,7 +226,7 @@ impl Recipe {
     }
 
     fn image(&self) -> String {
-        format!("{}:{}", self.repository(), self.version)
+        format!("{}:{}", self.repository(), self.tag())
     }
 
     fn packages(&self) -> Vec<String> {
@@ -197,7 +234,8 @@ impl Recipe {
             Engine::Postgres => {
                 let server = format!("postgresql-{}", self.version);
                 let extensions = self.extensions.iter().map(|name| format!("{server}-{name}"));
-                std::iter::once(server.clone()).chain(extensions).collect()
+                let older = self.older.iter().map(|older| format!("postgresql-{}", older.version));
+                std::iter::once(server.clone()).chain(extensions).chain(older).collect()
             }
             Engine::Mariadb => vec!["mariadb-server".to_owned()],
             Engine::Mysql => vec!["mysql-server".to_owned(), "mysql-client".to_owned()],
@@ -236,6 +274,7 @@ impl Recipe {
             format!("--include={}", self.packages().join(",")),
             self.hook(),
         ];
+        arguments.extend(self.older.as_ref().map(|older| older.hook(self.suite)));
         for path in ["doc", "man", "info", "locale"] {
             arguments.push(format!("--dpkgopt=path-exclude=/usr/share/{path}/*"));
         }
