@@ -243,6 +243,10 @@ pub enum SnapshotSource {
     Directory {
         path: PathBuf,
     },
+    /// A folder that mydumper wrote.
+    Mydumper {
+        path: PathBuf,
+    },
     /// A live server, its URL in that environment variable. Read with `pg_dump`; `unmasked = true` was given.
     Url {
         variable: String,

@@ -2,7 +2,9 @@
 //!
 //! [`prepare`] and [`check`] need no server; [`restore`] needs a started one with the empty database in it.
 
+mod files;
 mod live;
+mod mydumper;
 mod source;
 
 use std::io;
@@ -39,6 +41,18 @@ pub enum SnapshotError {
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{} is damaged or cut short", path.display())]
     Damaged { path: PathBuf, source: io::Error },
+    #[error("mydumper did not finish the dump in {}", path.display())]
+    Unfinished { path: PathBuf },
+    #[error("{} holds no database", path.display())]
+    NoDatabase { path: PathBuf },
+    #[error("the dump holds several databases: {}", found.join(", "))]
+    SeveralDatabases { found: Vec<String> },
+    #[error("{} holds rows that are not SQL, as mydumper writes them with {option}", path.display())]
+    OtherForm { path: PathBuf, option: &'static str },
+    #[error("{} has rows of a table that {wanted} would make, which is not there", path.display())]
+    NoTableFile { path: PathBuf, wanted: String },
+    #[error("{} is no file that mydumper is known to write", path.display())]
+    StrangeFile { path: PathBuf },
     #[error("{} ends in the middle of a statement or of a table's rows", path.display())]
     CutShort { path: PathBuf },
     #[error("{} is an archive of pg_dump, not SQL", path.display())]
@@ -105,8 +119,19 @@ impl SnapshotError {
             SnapshotError::BadArchive { source: source @ RestoreError::TooNew { .. }, .. } => {
                 return engine_hint(source);
             }
-            SnapshotError::CutShort { .. } | SnapshotError::Damaged { .. } | SnapshotError::BadArchive { .. } => {
-                "take the dump again, and see that its copy is whole".to_owned()
+            SnapshotError::CutShort { .. }
+            | SnapshotError::Damaged { .. }
+            | SnapshotError::BadArchive { .. }
+            | SnapshotError::Unfinished { .. }
+            | SnapshotError::NoDatabase { .. }
+            | SnapshotError::NoTableFile { .. } => "take the dump again, and see that its copy is whole".to_owned(),
+            SnapshotError::SeveralDatabases { found } => {
+                let first = found.first().map_or("", String::as_str);
+                format!("set database = \"{first}\" under [snapshot], or the other that is meant")
+            }
+            SnapshotError::OtherForm { option, .. } => format!("dump without {option}: rows are read as SQL"),
+            SnapshotError::StrangeFile { .. } => {
+                "move it out of the folder if it does not belong to the dump".to_owned()
             }
             SnapshotError::ArchiveAsScript { .. } => "name the file so that it does not end in .sql".to_owned(),
             SnapshotError::NoVariable { variable } => {
@@ -166,6 +191,12 @@ impl SnapshotError {
             SnapshotError::Unreadable { .. }
                 | SnapshotError::Damaged { .. }
                 | SnapshotError::CutShort { .. }
+                | SnapshotError::Unfinished { .. }
+                | SnapshotError::NoDatabase { .. }
+                | SnapshotError::SeveralDatabases { .. }
+                | SnapshotError::OtherForm { .. }
+                | SnapshotError::NoTableFile { .. }
+                | SnapshotError::StrangeFile { .. }
                 | SnapshotError::ArchiveAsScript { .. }
                 | SnapshotError::BadArchive { .. }
                 | SnapshotError::NoVariable { .. }
@@ -349,13 +380,16 @@ async fn restore_all(request: &RestoreRequest<'_>, progress: &mut Progress<'_>) 
 
 async fn restore_mysql(request: &RestoreRequest<'_>, progress: &mut Progress<'_>) -> Result<Restored, SnapshotError> {
     let snapshot = request.snapshot;
-    let Ready::Script { path, compression } = &snapshot.source else {
-        return Ok(Restored { tables: Vec::new(), notes: Vec::new() });
-    };
     let target = mysql::restore::Target { host: request.host, endpoint: request.endpoint, deadline: request.deadline };
-    let fed = Fed { name: &snapshot.name, path, compression: *compression };
-    let restored = fed.to(async |script| target.client(script).await, progress).await?;
-    let mut notes = restored.map_err(|source| SnapshotError::RestoreMysql { name: snapshot.name.clone(), source })?;
+    let mut notes = match &snapshot.source {
+        Ready::Script { path, compression } => {
+            let fed = Fed { name: &snapshot.name, path, compression: *compression };
+            let restored = fed.to(async |script| target.client(script).await, progress).await?;
+            restored.map_err(|source| SnapshotError::RestoreMysql { name: snapshot.name.clone(), source })?
+        }
+        Ready::Files(dump) => files::restore(&target, dump, progress).await?,
+        Ready::Empty | Ready::Archive { .. } => return Ok(Restored { tables: Vec::new(), notes: Vec::new() }),
+    };
     progress("gathering statistics", None, None);
     notes.extend(mysql::restore::settle(request.endpoint).await?);
     let tables = mysql::restore::table_sizes(request.endpoint).await?;
@@ -393,7 +427,8 @@ async fn restore_postgres(
     let failed = |source| SnapshotError::Restore { name: snapshot.name.clone(), source };
     let mut notes = Vec::new();
     match &snapshot.source {
-        Ready::Empty => {}
+        // A scenario of Postgres cannot name one.
+        Ready::Empty | Ready::Files(_) => {}
         Ready::Script { path, compression } => restore_script(&target, snapshot, path, *compression, progress).await?,
         Ready::Archive { path } => {
             let there = format!("{}/snapshot", request.host.folder());

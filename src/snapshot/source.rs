@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::mydumper::Dump;
 use super::{SnapshotError, live};
 use crate::engine::host::{Host, HostError};
 use crate::engine::postgres::client_programs;
@@ -57,6 +58,7 @@ pub(super) enum Ready {
     Empty,
     Script { path: PathBuf, compression: Compression },
     Archive { path: PathBuf },
+    Files(Dump),
 }
 
 /// Finds the snapshot, dumps it if it is a live server, and reads what it needs. Starts no server. Without a lab, a live server's URL
@@ -78,6 +80,9 @@ pub async fn prepare(
         }
         SnapshotSource::Custom { path } | SnapshotSource::Directory { path } => {
             (Ready::Archive { path: path.clone() }, file_name(path), "dump")
+        }
+        SnapshotSource::Mydumper { path } => {
+            (Ready::Files(Dump::read(path, &snapshot.database)?), file_name(path), "dump")
         }
         SnapshotSource::Url { variable } => {
             live::url(variable)?;
@@ -159,7 +164,7 @@ async fn read_requirements(
     cancel: &CancellationToken,
 ) -> Result<Requirements, SnapshotError> {
     match source {
-        Ready::Empty => Ok(Requirements::default()),
+        Ready::Empty | Ready::Files(_) => Ok(Requirements::default()),
         Ready::Script { path, compression } => {
             let (path, compression) = (path.clone(), *compression);
             let reading = tokio::task::spawn_blocking(move || script_requirements(&path, compression));

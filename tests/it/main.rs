@@ -6,6 +6,7 @@ mod derived;
 mod diff;
 mod html;
 mod lab;
+mod mydumper;
 mod mysql;
 mod mysql_probing;
 mod psql;

@@ -31,7 +31,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub struct Server {
     pub engine: EngineKind,
     lab: Lab,
-    host: Arc<dyn LabHost>,
+    pub host: Arc<dyn LabHost>,
     /// As superuser.
     pub at: Endpoint,
     _server: Box<dyn server::Server>,

@@ -39,6 +39,9 @@ pub const MARIADB: Need = Need {
     },
 };
 
+/// Writes dumps of MariaDB and MySQL in a folder of files.
+pub const MYDUMPER: Need = Need { name: "mydumper", packages: &["mydumper"], found: || on_path("mydumper") };
+
 pub const GIT: Need = Need { name: "git", packages: &["git"], found: || on_path("git") };
 
 pub const CHROMIUM: Need =

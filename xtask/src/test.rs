@@ -18,7 +18,7 @@ pub struct Args {
 /// # Errors
 /// Something the tests need is missing and cannot be had.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    setup::provide(&[&setup::POSTGRES, &setup::MARIADB, &setup::GIT, &setup::CHROMIUM])?;
+    setup::provide(&[&setup::POSTGRES, &setup::MARIADB, &setup::MYDUMPER, &setup::GIT, &setup::CHROMIUM])?;
     // Images come from elsewhere for the most part, and tests from this machine's processors.
     let images = std::thread::spawn(provide_images);
     let built = test(args, &["--no-run"]);

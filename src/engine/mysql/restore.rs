@@ -62,10 +62,22 @@ impl Target<'_> {
     /// # Errors
     /// [`RestoreError::Refused`] with the dump's line, [`RestoreError::DiskFull`], or what the host could not do.
     pub async fn client(&self, script: &mut (dyn AsyncRead + Send + Unpin)) -> Result<Vec<String>, RestoreError> {
+        self.client_at(0, script).await
+    }
+
+    /// As [`Target::client`], where several work at the same time: each at a seat of its own, which nobody takes again.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn client_at(
+        &self,
+        seat: usize,
+        script: &mut (dyn AsyncRead + Send + Unpin),
+    ) -> Result<Vec<String>, RestoreError> {
         let program = if self.endpoint.engine == EngineKind::Mysql { "mysql" } else { "mariadb" };
         let path = self.host.program(program).await?;
         let listen = self.host.listen();
-        let options = format!("{}/client.cnf", self.host.folder());
+        let options = format!("{}/client-{seat}.cnf", self.host.folder());
         // The manuals' chapter "Using Option Files": a password in it is seen by nobody else.
         let login = format!(
             "[client]\nuser=\"{}\"\npassword=\"{}\"\nsocket=\"{}/{}\"\n",
@@ -103,6 +115,14 @@ impl Target<'_> {
             }
             error => Err(error),
         }
+    }
+
+    /// What gives the database that is restored into the character set and the like that `CREATE DATABASE` gave `dumped`; none where it
+    /// said nothing of that.
+    pub fn alter_database(&self, dumped: &str, create: &str) -> Option<String> {
+        let (_, options) = create.split_once(&quote(dumped))?;
+        let options = options.trim().trim_end_matches(';').trim();
+        (!options.is_empty()).then(|| format!("ALTER DATABASE {} {options};\n", quote(&self.endpoint.database)))
     }
 
     /// Feeds the client what MySQL understands of the dump.

@@ -155,6 +155,17 @@ fn dumps_are_told_by_what_is_in_them() {
 }
 
 #[test]
+fn a_folder_of_mydumper_is_told_by_its_metadata() {
+    let text = whole("topology = { engine = \"mariadb\", version = \"11.8\" }").replace("\"empty\"", "\"a.my\"");
+    let folder = folder(&[("scenario.toml", text.as_bytes()), ("a.my/metadata", b"Started dump at")]);
+    let scenario = load(folder.path()).unwrap_or_else(|errors| panic!("{}", rendered(&errors)));
+    assert_eq!(scenario.snapshot.source, SnapshotSource::Mydumper { path: folder.path().join("a.my") });
+    std::fs::remove_file(folder.path().join("a.my/metadata")).unwrap();
+    let errors = load(folder.path()).unwrap_err();
+    assert_eq!(errors.problems()[0].message, "found a folder without metadata, which mydumper writes last");
+}
+
+#[test]
 fn a_live_server_is_known_by_its_variable_only() {
     let text = whole("").replace("\"empty\"", "\"env:SHOP_URL\"\nsnapshot.unmasked = true");
     let folder = folder(&[("scenario.toml", text.as_bytes())]);

@@ -84,8 +84,11 @@ impl Check<'_> {
             self.not_yet(at, "a snapshot folder");
         } else if is_postgres {
             self.wrong(at, "a folder without toc.dat", SOURCE_FORM);
+        } else if path.join("metadata").is_file() {
+            return Some(SnapshotSource::Mydumper { path });
         } else {
-            self.not_yet(at, "a dump of several files");
+            let form = format!("a dump of {} (.sql, .sql.gz, .sql.zst, a folder of mydumper's)", self.engine.name());
+            self.wrong(at, "a folder without metadata, which mydumper writes last", form);
         }
         None
     }
@@ -100,7 +103,10 @@ impl Check<'_> {
             }
         };
         if start.starts_with(ARCHIVE) && self.engine != EngineKind::Postgres {
-            let form = format!("a dump of {} (.sql, .sql.gz, .sql.zst), or \"empty\"", self.engine.name());
+            let form = format!(
+                "a dump of {} (.sql, .sql.gz, .sql.zst, a folder of mydumper's), or \"empty\"",
+                self.engine.name()
+            );
             self.wrong(at, "an archive of pg_dump", form);
             return None;
         }
