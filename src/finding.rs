@@ -99,7 +99,7 @@ codes! {
     ReplicationBroken, "replication-broken", Error,
         "a replica came to a standstill and will not go on by itself",
         "its readers see the past, the log that it has not read fills the writer's disk, and it cannot take over",
-        "bring the replica to where it can replay before the writer goes on: settings that it must match first, files and tablespaces in place";
+        "bring the replica to where it can replay before the writer goes on: settings that it must match first, files and tablespaces in place, a subscriber's columns";
     LagExceeded, "lag-exceeded", Error,
         "a replica was behind for longer than the limit allows",
         "its readers see the past, and a failover would lose what it has not got",

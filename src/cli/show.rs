@@ -109,6 +109,7 @@ fn nodes(up: &Up) -> String {
             Role::Writer => "writer".to_owned(),
             Role::Peer { of } => format!("peer of {of}"),
             Role::Replica { of } => format!("replica of {of}"),
+            Role::Subscriber { of } => format!("subscriber of {of}"),
         };
         let version = node.version.split(' ').next().unwrap_or_default().to_owned();
         [node.name.clone(), role, version, node.url.clone()]

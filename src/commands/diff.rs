@@ -75,6 +75,7 @@ pub async fn run(settings: &DiffSettings, cancel: CancellationToken) -> Result<D
         return Err(DiffCommandError::OtherEngine);
     }
     let options = CompareOptions {
+        published: None,
         schema: settings.schema,
         data: settings.data,
         tables: settings.tables.clone(),

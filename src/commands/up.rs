@@ -65,6 +65,10 @@ pub enum Role {
     Replica {
         of: String,
     },
+    /// Of some of the tables.
+    Subscriber {
+        of: String,
+    },
 }
 
 /// Brings the scenario's nodes up, restores the snapshot, runs the setup, and leaves them running.
@@ -156,6 +160,7 @@ fn role(topology: &Topology, node: &Node) -> Role {
     match topology.upstream(node).map(str::to_owned) {
         None => Role::Writer,
         Some(of) if node.replicates.is_some() => Role::Replica { of },
+        Some(of) if node.subscribes.is_some() => Role::Subscriber { of },
         Some(of) => Role::Peer { of },
     }
 }

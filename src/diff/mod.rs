@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::catalog::{self, Catalog, Extent, Relation, RelationKind};
 use crate::engine::endpoint::Endpoint;
 use crate::engine::reading::{self, ReadError, Reading};
-use crate::event::{Change, DiffResult, ObjectKind, SchemaChange};
+use crate::engine::subscription::Published;
+use crate::event::{Change, DiffResult, ObjectKind, Property, SchemaChange};
 
 pub use schema::schema;
 
@@ -27,6 +28,8 @@ const CANCEL_DEADLINE: Duration = Duration::from_secs(15);
 pub struct CompareOptions {
     pub schema: bool,
     pub data: bool,
+    /// Only what is published, and of that only what is to be alike on a subscriber: columns, their types, and rows.
+    pub published: Option<Published>,
     /// Only these, as they print, or with the schema before them in which names print without one; none = all.
     pub tables: Option<Vec<String>>,
     /// Rows a table whose values are told, before and after.
@@ -115,11 +118,15 @@ async fn compare_readings(workers: &[Sides<Reading>], options: &CompareOptions) 
     let extent = if options.schema { Extent::Whole } else { Extent::Tables };
     let mut catalogs = both(catalog::read(&readings.before, extent), catalog::read(&readings.after, extent)).await?;
     let reaching_out = &plan::reaching_out(&catalogs.before) | &plan::reaching_out(&catalogs.after);
+    if let Some(published) = &options.published {
+        catalogs = of_publication(catalogs, published);
+    }
     if let Some(tables) = &options.tables {
         catalogs = narrowed(catalogs, tables)?;
     }
     let mut changes = schema(&catalogs.before, &catalogs.after);
     changes.retain(|change| options.schema || is_all_rows(change, &catalogs));
+    changes.retain(|change| options.published.is_none() || is_of_publication(change));
     let mut result = DiffResult { schema: changes, ..DiffResult::default() };
     if options.data {
         let (before, after) = (readings.before.encoding(), readings.after.encoding());
@@ -128,7 +135,8 @@ async fn compare_readings(workers: &[Sides<Reading>], options: &CompareOptions) 
         }
         let in_recovery = readings.before.in_recovery() || readings.after.in_recovery();
         let circumstances = plan::Circumstances { in_recovery, named: options.tables.is_some(), reaching_out };
-        let plan = plan::plan(catalogs.as_ref(), &circumstances);
+        let mut plan = plan::plan(catalogs.as_ref(), &circumstances);
+        plan.leave_out(|table| options.published.as_ref()?.tables.get(table)?.partly);
         result.tables_compared = plan.tables.len();
         result.compared = plan.tables.iter().map(|plan| plan.table.clone()).collect();
         result.compared.sort();
@@ -148,6 +156,29 @@ fn is_all_rows(change: &SchemaChange, catalogs: &Sides<Catalog>) -> bool {
     };
     let is_relation = matches!(change.kind, ObjectKind::Table | ObjectKind::View);
     is_relation && change.change != Change::Changed && (holds_rows(&catalogs.before) || holds_rows(&catalogs.after))
+}
+
+/// The published tables with the published columns: what else is on either side is its own.
+fn of_publication(catalogs: Sides<Catalog>, published: &Published) -> Sides<Catalog> {
+    let names: BTreeSet<String> = published.tables.keys().cloned().collect();
+    let narrow = |mut catalog: Catalog| {
+        for (name, relation) in &mut catalog.relations {
+            if let Some(table) = published.tables.get(name) {
+                relation.columns.retain(|column, _| table.columns.contains(column));
+            }
+        }
+        only(catalog, &names)
+    };
+    Sides { before: narrow(catalogs.before), after: narrow(catalogs.after) }
+}
+
+/// A subscriber has keys, indexes, defaults and grants of its own.
+fn is_of_publication(change: &SchemaChange) -> bool {
+    match change.kind {
+        ObjectKind::Table | ObjectKind::View => change.change != Change::Changed,
+        ObjectKind::Column => matches!(change.property, None | Some(Property::Type)),
+        _ => false,
+    }
 }
 
 /// Where content was asked for and none was compared, no difference is no equality.
@@ -172,15 +203,16 @@ fn narrowed(catalogs: Sides<Catalog>, tables: &[String]) -> Result<Sides<Catalog
         found.map(str::to_owned).ok_or_else(|| DiffError::NoSuchTable { name: name.clone() })
     };
     let names = tables.iter().map(resolve).collect::<Result<BTreeSet<String>, _>>()?;
-    let narrow = |catalog: Catalog| {
-        let mut relations = catalog.relations;
-        relations.retain(|name, _| names.contains(name));
-        for relation in relations.values_mut().filter(|relation| relation.parents.iter().all(|p| !names.contains(p))) {
-            stand_alone(relation);
-        }
-        Catalog { relations, ..Catalog::default() }
-    };
-    Ok(Sides { before: narrow(catalogs.before), after: narrow(catalogs.after) })
+    Ok(Sides { before: only(catalogs.before, &names), after: only(catalogs.after, &names) })
+}
+
+fn only(catalog: Catalog, names: &BTreeSet<String>) -> Catalog {
+    let (usual_schema, mut relations) = (catalog.usual_schema, catalog.relations);
+    relations.retain(|name, _| names.contains(name));
+    for relation in relations.values_mut().filter(|relation| relation.parents.iter().all(|p| !names.contains(p))) {
+        stand_alone(relation);
+    }
+    Catalog { usual_schema, relations, ..Catalog::default() }
 }
 
 /// Nothing of it is told at a parent any more.
@@ -190,4 +222,36 @@ fn stand_alone(relation: &mut Relation) {
     relation.constraints.values_mut().for_each(|constraint| constraint.inherited = false);
     relation.indexes.values_mut().for_each(|index| index.inherited = false);
     relation.triggers.values_mut().for_each(|trigger| trigger.inherited = false);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_subscriber_columns_and_types_are_told() {
+        let check = |kind, change, property, expected: bool| {
+            let change = SchemaChange {
+                kind,
+                object: "orders.note".to_owned(),
+                table: Some("orders".to_owned()),
+                change,
+                property,
+                before: None,
+                after: None,
+                nodes: Vec::new(),
+            };
+            assert_eq!(is_of_publication(&change), expected, "{change:?}");
+        };
+        check(ObjectKind::Table, Change::Removed, None, true);
+        check(ObjectKind::Table, Change::Changed, Some(Property::Owner), false);
+        check(ObjectKind::Column, Change::Removed, None, true);
+        check(ObjectKind::Column, Change::Changed, Some(Property::Type), true);
+        for property in [Property::Default, Property::Nullable, Property::Position] {
+            check(ObjectKind::Column, Change::Changed, Some(property), false);
+        }
+        for kind in [ObjectKind::Index, ObjectKind::Constraint, ObjectKind::Trigger, ObjectKind::Privilege] {
+            check(kind, Change::Removed, None, false);
+        }
+    }
 }

@@ -27,6 +27,18 @@ pub(super) struct Plan {
     pub not_compared: Vec<NotCompared>,
 }
 
+impl Plan {
+    /// Leaves tables out for which there is a reason.
+    pub fn leave_out(&mut self, why: impl Fn(&str) -> Option<&'static str>) {
+        for plan in std::mem::take(&mut self.tables) {
+            match why(&plan.table) {
+                Some(reason) => self.not_compared.push(NotCompared { table: plan.table, reason: reason.to_owned() }),
+                None => self.tables.push(plan),
+            }
+        }
+    }
+}
+
 /// What the plan must know besides what is in the catalogs.
 #[derive(Debug, Default)]
 pub(super) struct Circumstances {

@@ -24,5 +24,6 @@ pub mod script;
 pub mod server;
 pub mod software;
 pub mod statistics;
+pub mod subscription;
 pub mod url;
 pub mod waits;

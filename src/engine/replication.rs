@@ -3,7 +3,9 @@
 
 use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;
+use crate::engine::postgres::replication::pair::{SLOT, SUBSCRIPTION};
 use crate::engine::server::BoxError;
+use crate::engine::subscription::Feed;
 use crate::engine::{mysql, postgres};
 
 /// Up to where something was written.
@@ -83,23 +85,46 @@ pub struct Standing {
     pub words: String,
 }
 
+/// A subscription by which writes arrive, and where from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscribed {
+    /// The scenario's database there, as superuser.
+    pub publisher: Endpoint,
+    pub subscription: String,
+    /// The publisher's, for it.
+    pub slot: String,
+}
+
+impl Subscribed {
+    /// As each of a pair subscribes to the other.
+    pub fn of_pair(publisher: Endpoint) -> Subscribed {
+        let (subscription, slot) = (SUBSCRIPTION.to_owned(), SLOT.to_owned());
+        Subscribed { publisher, subscription, slot }
+    }
+
+    pub fn of_feed(publisher: Endpoint, feed: &Feed) -> Subscribed {
+        let slot = postgres::server::slot(&feed.subscriber);
+        Subscribed { publisher, subscription: feed.publication.clone(), slot }
+    }
+}
+
 /// Where they arrive.
 pub enum Pulse {
     Postgres(postgres::replication::Pulse),
-    PostgresPair(postgres::replication::pair::PairPulse),
+    PostgresSubscriber(postgres::replication::pair::SubscriberPulse),
     Mysql(mysql::replication::Pulse),
 }
 
 impl Pulse {
-    /// `peer` is the other of its pair, whose writes are looked for.
+    /// `to` is what it subscribes to, where the writes that are looked for come that way.
     ///
     /// # Errors
     /// The driver's; also while the heartbeat's database has not arrived.
-    pub async fn connect(superuser: &Endpoint, peer: Option<&Endpoint>) -> Result<Pulse, BoxError> {
-        Ok(match (superuser.engine, peer) {
+    pub async fn connect(superuser: &Endpoint, to: Option<&Subscribed>) -> Result<Pulse, BoxError> {
+        Ok(match (superuser.engine, to) {
             (EngineKind::Postgres, None) => Pulse::Postgres(postgres::replication::Pulse::connect(superuser).await?),
-            (EngineKind::Postgres, Some(peer)) => {
-                Pulse::PostgresPair(postgres::replication::pair::PairPulse::connect(superuser, peer).await?)
+            (EngineKind::Postgres, Some(to)) => {
+                Pulse::PostgresSubscriber(postgres::replication::pair::SubscriberPulse::connect(superuser, to).await?)
             }
             (EngineKind::Mysql | EngineKind::Mariadb, _) => {
                 Pulse::Mysql(mysql::replication::Pulse::connect(superuser).await?)
@@ -112,7 +137,7 @@ impl Pulse {
     pub async fn read(&self) -> Result<Shown, BoxError> {
         Ok(match self {
             Pulse::Postgres(pulse) => pulse.read().await?,
-            Pulse::PostgresPair(pulse) => Shown { number: None, replayed: pulse.applied().await? },
+            Pulse::PostgresSubscriber(pulse) => Shown { number: None, replayed: pulse.applied().await? },
             Pulse::Mysql(pulse) => Shown { number: Some(pulse.read().await?), replayed: None },
         })
     }
@@ -122,7 +147,7 @@ impl Pulse {
     pub async fn standing(&self, to: &Position) -> Result<Standing, BoxError> {
         Ok(match self {
             Pulse::Postgres(pulse) => pulse.standing(to).await?,
-            Pulse::PostgresPair(pulse) => pulse.standing(to).await?,
+            Pulse::PostgresSubscriber(pulse) => pulse.standing(to).await?,
             Pulse::Mysql(pulse) => pulse.standing(to).await?,
         })
     }

@@ -14,8 +14,10 @@ use crate::engine::endpoint::Endpoint;
 use crate::engine::host::{Host, HostError, StopMode};
 use crate::engine::mysql::server as mysql;
 use crate::engine::postgres::installation;
+use crate::engine::postgres::replication::pair::PUBLICATION;
 use crate::engine::postgres::server as postgres;
 use crate::engine::software::{Part, Software};
+use crate::engine::subscription::Feed;
 use crate::scenario::{self, EngineKind, Extension};
 
 /// What a large restore left in memory takes its time to write on a slow disk.
@@ -44,6 +46,9 @@ pub enum ServerError {
     },
     #[error("could not {what} within {deadline:?}")]
     Deadline { what: String, deadline: Duration },
+    /// What is published cannot be subscribed to.
+    #[error("{what}")]
+    Subscription { what: String, hint: Option<String> },
     #[error("role {role} is not there, or may not log in")]
     NoLogin { role: String },
     #[error("the server has no extension {name}{}", .version.as_ref().map(|v| format!(" {v}")).unwrap_or_default())]
@@ -80,6 +85,7 @@ impl ServerError {
             ServerError::NoExtension { hint, .. } | ServerError::Host(HostError::NoProgram { hint, .. }) => {
                 Some(hint.clone())
             }
+            ServerError::Subscription { hint, .. } => hint.clone(),
             ServerError::NoLogin { role } => {
                 Some(format!("give the snapshot's roles, or CREATE ROLE {role} LOGIN in [[setup]]"))
             }
@@ -111,6 +117,8 @@ pub struct Wanted {
     pub database: String,
     /// Its place in a master-master pair, 1 or 2; none where it is in none.
     pub in_pair: Option<u32>,
+    /// Others subscribe to it.
+    pub publishes: bool,
 }
 
 /// When two servers can become a pair.
@@ -176,6 +184,22 @@ pub trait Server: Send + Sync {
     /// # Errors
     /// Either server refuses.
     async fn follow_peer(&self, peer: &dyn Server) -> Result<(), ServerError>;
+
+    /// Makes it subscribe to what another server of its engine publishes, from here on and after every start. These extensions are made
+    /// first, and so is what it lacks of publication and tables; rows are on their way when this returns. Gives what to tell of it,
+    /// lowercase fragments.
+    ///
+    /// # Errors
+    /// It cannot hold what is published, or either server refuses; or the engine has no subscriptions.
+    async fn subscribe_to(
+        &self,
+        _publisher: &dyn Server,
+        _feed: &Feed,
+        _extensions: &[Extension],
+    ) -> Result<Vec<String>, ServerError> {
+        // A scenario cannot ask for it.
+        Err(ServerError::Subscription { what: "the engine has no subscriptions".to_owned(), hint: None })
+    }
 
     /// The wanted database, as superuser.
     ///
@@ -282,7 +306,7 @@ pub fn pairing(engine: EngineKind) -> Pairing {
 /// The server refuses.
 pub async fn without_identity(superuser: &Endpoint) -> Result<Vec<String>, ServerError> {
     match superuser.engine {
-        EngineKind::Postgres => postgres::without_identity(superuser).await,
+        EngineKind::Postgres => postgres::without_identity(superuser, PUBLICATION).await,
         // Row events hold whole rows.
         EngineKind::Mysql | EngineKind::Mariadb => Ok(Vec::new()),
     }

@@ -144,7 +144,8 @@ fn writers(facts: &Facts<'_>) -> String {
 /// Where replication carries rows and not pages, they may land elsewhere and nothing says so.
 fn not_compared_nodes(facts: &Facts<'_>) -> Option<NotRehearsed> {
     let topology = &facts.scenario.topology;
-    let by_rows = |node: &&Node| topology.engine != EngineKind::Postgres || !node.peers.is_empty();
+    let by_rows =
+        |node: &&Node| topology.engine != EngineKind::Postgres || !node.peers.is_empty() || node.subscribes.is_some();
     let compared = |node: &&Node| facts.comparisons.iter().any(|found| found.nodes.contains(&node.name));
     let left = topology.followers().filter(by_rows).filter(|node| !compared(node));
     let names: Vec<String> = left.map(|node| node.name.clone()).collect();

@@ -226,6 +226,7 @@ fn nodes(facts: &Facts<'_>) -> Vec<Node> {
         relaxed: node.relaxed.clone(),
         replicates: facts.planned_node(node.name).and_then(|planned| planned.replicates.clone()),
         peers: facts.planned_node(node.name).map(|planned| planned.peers.clone()).unwrap_or_default(),
+        subscribes: facts.planned_node(node.name).and_then(|planned| Some(planned.subscribes.as_ref()?.to.clone())),
     });
     nodes.collect()
 }

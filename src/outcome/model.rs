@@ -194,6 +194,9 @@ pub struct Node {
     /// The other of a master-master pair.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<String>,
+    /// The node of which it takes some tables by logical replication.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscribes: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

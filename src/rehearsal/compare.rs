@@ -11,6 +11,7 @@ use futures::future::try_join_all;
 use super::run::{Failure, SAMPLES, millis};
 use super::step::{Cut, Ended, Runner, Running};
 use crate::diff::{self, CompareOptions, DiffError};
+use crate::engine::subscription::{self, Published};
 use crate::event::{DataChange, DiffResult, Event, NotCompared, with_causes};
 use crate::topology::Node;
 
@@ -69,7 +70,11 @@ async fn pair(
 ) -> Result<Result<bool, String>, Cut> {
     let began = Instant::now();
     let cancel = running.cancel.clone();
-    let options = CompareOptions { schema, data, tables: None, samples: ROWS, keys: 0, cancel };
+    let published = match published(runner, nodes).await? {
+        Ok(published) => published,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let options = CompareOptions { schema, data, published, tables: None, samples: ROWS, keys: 0, cancel };
     let mut diff = match look(nodes, &options).await? {
         Ok(diff) => diff,
         Err(refused) => return Ok(Err(refused)),
@@ -107,6 +112,24 @@ async fn pair(
         elapsed_ms: millis(began.elapsed()),
     });
     Ok(Ok(alike))
+}
+
+/// What both are to hold alike where one of them subscribes to a part; none where that is everything. Else, inside, why there is nothing.
+async fn published(runner: &Runner<'_>, nodes: [&Node; 2]) -> Result<Result<Option<Published>, String>, Cut> {
+    let mut both: Option<Published> = None;
+    for (node, feed) in nodes.iter().filter_map(|node| Some((node, node.feed()?))) {
+        let writer = runner.topology.writer_of(node);
+        let found = subscription::published(&writer.endpoint(), &feed.publication).await;
+        let found = found.map_err(|error| Cut::Harness(Failure::harness(&error, None)))?;
+        let Some(found) = found.filter(|found| !found.tables.is_empty()) else {
+            let (from, to, publication) = (writer.name(), node.name(), &feed.publication);
+            return Ok(Err(format!(
+                "{from} publishes nothing to {to} any more: publication {publication} is gone or empty"
+            )));
+        };
+        both = Some(both.map_or(found.clone(), |both| both.and(&found)));
+    }
+    Ok(Ok(both))
 }
 
 async fn look(nodes: [&Node; 2], options: &CompareOptions) -> Result<Result<DiffResult, String>, Cut> {

@@ -11,7 +11,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::observing::Observing;
 use crate::engine::endpoint::Endpoint;
-use crate::engine::replication::{self, Heart, Position, Pulse, Shown, Standing};
+use crate::engine::replication::{self, Heart, Position, Pulse, Shown, Standing, Subscribed};
 use crate::engine::server::BoxError;
 use crate::event::{Event, LagSample, with_causes};
 use crate::topology::Node;
@@ -51,8 +51,8 @@ impl Replication {
         cancel: &CancellationToken,
     ) -> std::io::Result<Replication> {
         let stop = cancel.child_token();
-        let of_pair = |node: &Node| peer_of(node, writer);
-        let replicas = replicas.iter().map(|node| Replica::new(node.name(), node.endpoint(), of_pair(node))).collect();
+        let to = |node: &Node| subscribed(node, writer);
+        let replicas = replicas.iter().map(|node| Replica::new(node.name(), node.endpoint(), to(node))).collect();
         let (beats, beaten) = (RefCell::default(), Cell::new(Instant::now()));
         let watch = Watch { observing: observing.clone(), beats, beaten, replicas };
         let (writer, until) = (writer.endpoint(), stop.clone());
@@ -102,8 +102,8 @@ struct Beat {
 struct Replica {
     name: String,
     endpoint: Endpoint,
-    /// The writer, of which it is the peer.
-    peer: Option<Endpoint>,
+    /// How it subscribes to the writer, where it does.
+    to: Option<Subscribed>,
     /// The newest beat that it showed.
     shown: Cell<i64>,
     /// Since it was told last: for how long it was behind, and behind which commit.
@@ -114,9 +114,9 @@ struct Replica {
 }
 
 impl Replica {
-    fn new(name: &str, endpoint: Endpoint, peer: Option<Endpoint>) -> Replica {
+    fn new(name: &str, endpoint: Endpoint, to: Option<Subscribed>) -> Replica {
         let (shown, worst, behind_bytes) = Default::default();
-        Replica { name: name.to_owned(), endpoint, peer, shown, worst, behind_bytes, looked: Cell::new(Instant::now()) }
+        Replica { name: name.to_owned(), endpoint, to, shown, worst, behind_bytes, looked: Cell::new(Instant::now()) }
     }
 }
 
@@ -160,7 +160,7 @@ impl Watch {
     /// Looks every now and then what a replica shows.
     async fn follow(&self, replica: &Replica) -> std::convert::Infallible {
         loop {
-            match Pulse::connect(&replica.endpoint, replica.peer.as_ref()).await {
+            match Pulse::connect(&replica.endpoint, replica.to.as_ref()).await {
                 Ok(pulse) => {
                     let mut tick = ticks(BEAT);
                     loop {
@@ -334,12 +334,15 @@ async fn standing(
 ) -> Result<Standing, BoxError> {
     let open = match pulse.take() {
         Some(open) => open,
-        None => Pulse::connect(&replica.endpoint(), peer_of(replica, writer).as_ref()).await?,
+        None => Pulse::connect(&replica.endpoint(), subscribed(replica, writer).as_ref()).await?,
     };
     pulse.insert(open).standing(to).await
 }
 
-/// The writer, where the other is its peer.
-fn peer_of(node: &Node, writer: &Node) -> Option<Endpoint> {
-    (node.peer() == Some(writer.name())).then(|| writer.endpoint())
+/// How a node subscribes to another, where it is its peer or a subscriber.
+fn subscribed(node: &Node, writer: &Node) -> Option<Subscribed> {
+    if node.peer() == Some(writer.name()) {
+        return Some(Subscribed::of_pair(writer.endpoint()));
+    }
+    node.feed().map(|feed| Subscribed::of_feed(writer.endpoint(), &feed))
 }

@@ -388,6 +388,9 @@ impl Stages<'_> {
             );
             self.events.send(Event::Warned { what });
         }
+        for what in self.unless_stopped(async { Ok(self.topology.subscribe().await?) }).await? {
+            self.events.send(Event::Warned { what });
+        }
         self.replicas_ready("the snapshot").await
     }
 
@@ -527,8 +530,8 @@ impl Stages<'_> {
         }
         let before = node.start_before().await?;
         let samples = if self.rehearsal.show_values { SAMPLES } else { 0 };
-        let options =
-            CompareOptions { schema: true, data: true, tables: None, samples, keys: 0, cancel: self.stop.clone() };
+        let cancel = self.stop.clone();
+        let options = CompareOptions { schema: true, data: true, samples, cancel, ..CompareOptions::default() };
         let diff = compared(&before, node, &options).await;
         before.stop().await?;
         let diff = diff.map_err(|error| match error {

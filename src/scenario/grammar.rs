@@ -70,9 +70,9 @@ table! {
         optional replicates: Text,
         /// Master-master: the other of its pair.
         optional peers: List<Text>,
+        /// Logical replication, on Postgres: the node and the publication that it subscribes to.
+        optional subscribes: SubscribesTable,
     } later {
-        /// The node it subscribes to.
-        subscribes: SubscribesTable,
         /// Processors it may use.
         cpus: Number,
         /// Memory it may use.
@@ -84,9 +84,12 @@ table! {
 
 table! {
     /// Logical replication.
-    SubscribesTable "`subscribes`" form_only {
+    SubscribesTable "`subscribes`" {
+        /// The node that publishes: the writer.
         required to: Text,
+        /// Made where the snapshot does not hold it. The subscription is called the same.
         required publication: Text,
+        /// What it is made of, as "public.orders" or "public.*" for the schema's tables of then.
         optional tables: List<Text>,
     }
 }

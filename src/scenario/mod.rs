@@ -75,8 +75,8 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// What takes the snapshot and the release: the node that is nobody's replica, of a pair the first in the file. Of several shards, the
-    /// first one's.
+    /// What takes the snapshot and the release: the node that gets nothing from another, of a pair the first in the file. Of several
+    /// shards, the first one's.
     pub fn writer(&self) -> &Node {
         self.topology.writer()
     }
@@ -132,22 +132,22 @@ pub struct Topology {
     pub engine: EngineKind,
     /// The default of every node: "15" on Postgres, "11.8" on MariaDB.
     pub version: String,
-    /// At least one: shard by shard, in each in the file's order. In a shard one is nobody's replica, or two that are a pair; all others
-    /// come down from these.
+    /// At least one: shard by shard, in each in the file's order. In a shard one gets nothing from another, or two that are a pair; all
+    /// others come down from these.
     pub nodes: Vec<Node>,
 }
 
 impl Topology {
-    /// The node that is nobody's replica, of a pair the first in the file; of several shards, the first one's.
+    /// The node that is nobody's replica and subscribes to none, of a pair the first in the file; of several shards, the first one's.
     pub fn writer(&self) -> &Node {
         self.writers().next().unwrap_or(&self.nodes[0])
     }
 
     /// Each shard's.
     pub fn writers(&self) -> impl Iterator<Item = &Node> {
-        let is_first =
-            |node: &&Node| self.nodes.iter().find(|other| other.shard == node.shard && other.replicates.is_none());
-        self.nodes.iter().filter(move |node| is_first(node).is_some_and(|first| first.name == node.name))
+        let is_head = |node: &&Node| node.replicates.is_none() && node.subscribes.is_none();
+        let first = move |shard| self.nodes.iter().filter(is_head).find(|node| node.shard == shard);
+        self.nodes.iter().filter(move |node| first(node.shard).is_some_and(|first| first.name == node.name))
     }
 
     /// That of the shard which the node is in.
@@ -175,14 +175,15 @@ impl Topology {
         self.nodes.iter().find(|node| node.name == name)
     }
 
-    /// All nodes but the writers, each of which gets what its shard's writes: replicas, and its peer.
+    /// All nodes but the writers, each of which gets what its shard's writes, or a part of it: replicas, its peer, subscribers.
     pub fn followers(&self) -> impl Iterator<Item = &Node> {
         self.nodes.iter().filter(|node| self.writer_of(node).name != node.name)
     }
 
     /// The node from which another gets what the writer writes; none of the writer itself.
     pub fn upstream<'t>(&'t self, node: &'t Node) -> Option<&'t str> {
-        let from = node.replicates.as_ref().or_else(|| node.peers.first());
+        let subscribed = node.subscribes.as_ref().map(|subscribes| &subscribes.to);
+        let from = node.replicates.as_ref().or_else(|| node.peers.first()).or(subscribed);
         from.filter(|_| node.name != self.writer_of(node).name).map(String::as_str)
     }
 }
@@ -207,6 +208,20 @@ pub struct Node {
     /// The other of a master-master pair; empty, or one, which names this one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<String>,
+    /// What it gets by logical replication, on Postgres.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscribes: Option<Subscribes>,
+}
+
+/// A subscription to some of another node's tables.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscribes {
+    /// The node that publishes.
+    pub to: String,
+    /// Its name; that of the subscription too.
+    pub publication: String,
+    /// "public.orders", or "public.*" for all of a schema; empty where the snapshot's publication is taken as it is.
+    pub tables: Vec<String>,
 }
 
 /// `unit@7`: an extension, and the version asked for.

@@ -1,7 +1,9 @@
-//! The nodes of a rehearsal, wired as its scenario says: in each shard one that takes the writes, its replicas, and its peer.
+//! The nodes of a rehearsal, wired as its scenario says: in each shard one that takes the writes, its replicas, its peer, and its
+//! subscribers.
 
 mod node;
 mod replication;
+mod subscription;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -42,6 +44,8 @@ pub enum TopologyError {
     },
     #[error("a row of the writer did not arrive on node {node} within {deadline:?}; last seen: {last}")]
     NotReplicated { node: String, deadline: Duration, last: String, log: Vec<String> },
+    #[error("node {node} did not get the rows of {}", .tables.join(", "))]
+    NotCopied { node: String, tables: Vec<String>, log: Vec<String> },
     #[error("could not write {}", .path.display())]
     Unwritable {
         path: PathBuf,
@@ -60,6 +64,7 @@ impl TopologyError {
         match self {
             TopologyError::Lab(error) => error.hint(),
             TopologyError::Server { source, .. } => source.hint(),
+            TopologyError::NotCopied { .. } => Some("its last log lines say why".to_owned()),
             _ => None,
         }
     }
@@ -73,7 +78,7 @@ impl TopologyError {
     pub fn log(&self) -> &[String] {
         match self {
             TopologyError::Server { source, .. } => source.log(),
-            TopologyError::NotReplicated { log, .. } => log,
+            TopologyError::NotReplicated { log, .. } | TopologyError::NotCopied { log, .. } => log,
             TopologyError::Lab(error) => error.log(),
             _ => &[],
         }
@@ -144,7 +149,7 @@ impl Topology {
         self.lab.kind()
     }
 
-    /// In the order in which they were started, each after the one that it replicates.
+    /// In the order in which they were started, the writer first, each after the one that it replicates.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
@@ -159,7 +164,7 @@ impl Topology {
         self.writers().find(|writer| writer.shard() == node.shard()).unwrap_or(node)
     }
 
-    /// All nodes but the writers: each gets what its shard's writes, a peer as well.
+    /// All nodes but the writers: each gets what its shard's writes, a peer as well, and subscribers a part of it.
     pub fn followers(&self) -> impl Iterator<Item = &Node> {
         self.nodes.iter().filter(|node| !node.is_writer())
     }
@@ -203,6 +208,21 @@ impl Topology {
             pair[0].without_identity().await
         });
         Ok(try_join_all(joined).await?.into_iter().flatten().collect())
+    }
+
+    /// Makes the nodes subscribe that are to, once the writer holds what it is to hold; nothing where there are none. Gives what to tell
+    /// of each.
+    ///
+    /// # Errors
+    /// [`TopologyError`].
+    pub async fn subscribe(&self) -> Result<Vec<String>, TopologyError> {
+        let mut told = Vec::new();
+        // One after the other: each takes several of the sessions that a server has for replicas, while it copies.
+        for (node, feed) in self.nodes.iter().filter_map(|node| Some((node, node.feed()?))) {
+            let notes = subscription::subscribe(self.writer_of(node), node, &feed).await?;
+            told.extend(notes.into_iter().map(|note| format!("subscriber {}: {note}", node.name())));
+        }
+        Ok(told)
     }
 
     pub fn node(&self, name: &str) -> Option<&Node> {
@@ -308,7 +328,10 @@ impl Topology {
                 let database = scenario.snapshot.database.clone();
                 let (version, settings) = (node.version.clone(), node.settings.clone());
                 let in_pair = node.peers.first().map(|_| if scenario.is_writer(&node.name) { 1 } else { 2 });
-                let wanted = Wanted { number, version, settings, database, in_pair };
+                let subscribes_to =
+                    |other: &scenario::Node| other.subscribes.as_ref().is_some_and(|of| of.to == node.name);
+                let publishes = scenario.topology.nodes.iter().any(subscribes_to);
+                let wanted = Wanted { number, version, settings, database, in_pair, publishes };
                 let upstream = upstream_of(node).flatten();
                 let place = Place { node, is_writer: scenario.is_writer(&node.name), upstream };
                 Node::launch(lab.clone(), host, engine, place, wanted, &self.logs)

@@ -14,9 +14,10 @@ use crate::engine::endpoint::Endpoint;
 use crate::engine::host::{Exec, Host, StopMode};
 use crate::engine::server::{self, OwnLines, Running, Server, ServerError, Trouble, Wanted};
 use crate::engine::software::Software;
+use crate::engine::subscription::Feed;
 use crate::event::CloneKind;
 use crate::lab::{Copied, CopyKind, LabHandle, LabHost};
-use crate::scenario::{self, EngineKind};
+use crate::scenario::{self, EngineKind, Extension};
 
 /// How often a node is looked at for whether its server still runs.
 const WATCH_EVERY: Duration = Duration::from_millis(200);
@@ -32,6 +33,9 @@ pub struct Node {
     is_writer: bool,
     replicates: Option<String>,
     peer: Option<String>,
+    subscribes: Option<scenario::Subscribes>,
+    /// Its own list.
+    extensions: Vec<Extension>,
     software: Software,
     lab: LabHandle,
     host: Arc<dyn LabHost>,
@@ -104,8 +108,9 @@ impl Node {
             Ok(running) => {
                 let started = Node::on(lab, &node.name, software, host, server, running);
                 let replicates = upstream.map(|upstream| upstream.name.clone());
-                let (shard, peer) = (node.shard, node.peers.first().cloned());
-                Ok(Node { shard, is_writer, replicates, peer, ..started })
+                let (peer, subscribes) = (node.peers.first().cloned(), node.subscribes.clone());
+                let (shard, extensions) = (node.shard, node.extensions.clone());
+                Ok(Node { shard, is_writer, replicates, peer, subscribes, extensions, ..started })
             }
             Err(source) => {
                 collect_logs(&node.name, host.as_ref(), server.as_ref(), logs).await?;
@@ -136,6 +141,12 @@ impl Node {
     /// The other of its pair.
     pub fn peer(&self) -> Option<&str> {
         self.peer.as_deref()
+    }
+
+    /// What it subscribes to.
+    pub fn feed(&self) -> Option<Feed> {
+        let scenario::Subscribes { publication, tables, .. } = self.subscribes.clone()?;
+        Some(Feed { publication, tables, subscriber: self.name.clone() })
     }
 
     /// As the server says: "15.18 (Debian 15.18-0+deb12u1)".
@@ -331,6 +342,12 @@ impl Node {
         self.server.follow_peer(peer.server.as_ref()).await.map_err(|source| self.failed(source))
     }
 
+    /// Makes it subscribe to what another publishes. Gives what to tell of it.
+    pub(super) async fn subscribe_to(&self, publisher: &Node, feed: &Feed) -> Result<Vec<String>, TopologyError> {
+        let subscribed = self.server.subscribe_to(publisher.server.as_ref(), feed, &self.extensions).await;
+        subscribed.map_err(|source| self.failed(source))
+    }
+
     /// Tables whose rows cannot be updated or deleted, for the other of its pair could not tell which are meant.
     pub(super) async fn without_identity(&self) -> Result<Vec<String>, TopologyError> {
         server::without_identity(&self.endpoint()).await.map_err(|source| self.failed(source))
@@ -363,6 +380,8 @@ impl Node {
             is_writer: false,
             replicates: None,
             peer: None,
+            subscribes: None,
+            extensions: Vec::new(),
             software,
             lab,
             host,

@@ -52,7 +52,7 @@ pub(super) async fn join(pair: [&Node; 2]) -> Result<(), TopologyError> {
     Ok(())
 }
 
-async fn arrives<F: Future<Output = Result<bool, BoxError>>>(
+pub(super) async fn arrives<F: Future<Output = Result<bool, BoxError>>>(
     replica: &Node,
     shows: impl Fn() -> F,
 ) -> Result<(), TopologyError> {
@@ -88,7 +88,7 @@ pub(super) async fn as_in_production(replicas: &[&Node]) -> Result<(), TopologyE
     .map(|_| ())
 }
 
-fn could_not(node: &Node) -> impl Fn(BoxError) -> TopologyError {
+pub(super) fn could_not(node: &Node) -> impl Fn(BoxError) -> TopologyError {
     let node = node.name().to_owned();
     move |source| TopologyError::Replication { node: node.clone(), source }
 }

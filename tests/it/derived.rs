@@ -68,6 +68,8 @@ impl Place {
 
 fn wanted(extensions: &[&str], packages: &[&str]) -> Software {
     let node = Node {
+        shard: None,
+        subscribes: None,
         name: "a".to_owned(),
         version: "17".to_owned(),
         settings: Default::default(),

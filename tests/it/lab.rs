@@ -69,6 +69,7 @@ impl Place {
 fn scenario(version: &str, settings: &[(&str, &str)]) -> Scenario {
     let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let node = scenario::Node {
+        shard: None,
         name: "primary".to_owned(),
         version: version.to_owned(),
         settings: settings.collect(),
@@ -76,6 +77,7 @@ fn scenario(version: &str, settings: &[(&str, &str)]) -> Scenario {
         packages: Vec::new(),
         replicates: None,
         peers: Vec::new(),
+        subscribes: None,
     };
     Scenario {
         name: "a lab".to_owned(),
@@ -347,6 +349,7 @@ async fn a_taken_port_is_left_to_whoever_has_it() {
         settings: BTreeMap::new(),
         database: "shop".to_owned(),
         in_pair: None,
+        publishes: false,
     };
     let server = Server::init(Arc::clone(&host) as Arc<dyn Host>, wanted).await.expect("made");
     let running = server.start().await.expect("started on another port");

@@ -72,6 +72,7 @@ pub async fn server(engine: EngineKind, version: &str, kind: LabKind) -> Option<
         settings: BTreeMap::new(),
         database: "shop".to_owned(),
         in_pair: None,
+        publishes: false,
     };
     let server = server::init(engine, Arc::clone(&host) as Arc<dyn Host>, wanted).await.expect("made");
     let at = server.start().await.expect("started").endpoint;

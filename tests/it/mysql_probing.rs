@@ -13,10 +13,8 @@ use rehearsal::engine::probing::{
 };
 use rehearsal::event::{Event, Operation, Phase, Recorded, ReportError, Reporter};
 use rehearsal::rehearsal::clock::Clock;
-use rehearsal::rehearsal::current::Current;
 use rehearsal::rehearsal::dispatcher;
-use rehearsal::rehearsal::observing::Observing;
-use rehearsal::rehearsal::owners::Owners;
+use rehearsal::rehearsal::observing::{Numbers, Observing};
 use rehearsal::rehearsal::probes::{self, Preparation};
 use rehearsal::scenario::Probes;
 use tokio_util::sync::CancellationToken;
@@ -377,10 +375,19 @@ async fn a_lock_is_a_window(server: &Server) {
         custom: Vec::new(),
     };
     let cancel = CancellationToken::new();
-    let what = Preparation { node: "primary", superuser: &server.at, app: &app, probes: &config, touched: None };
+    let what = Preparation {
+        node: "primary",
+        superuser: &server.at,
+        app: &app,
+        probes: &config,
+        touched: None,
+        shard: None,
+        shards: 1,
+        numbers: &Numbers::default(),
+    };
     let prepared = probes::prepare(&what, &cancel).await.expect("probes can be derived");
     let (events, dispatched) = dispatcher::start(Clock::start(), Box::new(Log), Vec::new(), cancel.clone());
-    let observing = Observing::new(events, Owners::default(), Current::default());
+    let observing = Observing::new(events);
     let specs = prepared.specs().to_vec();
     assert_eq!(specs.len(), 5, "{specs:?}");
     let mut probes = prepared.start(&observing, &cancel).expect("a thread");

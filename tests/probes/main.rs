@@ -15,12 +15,10 @@ use rehearsal::event::{
     DownCause, Downtime, Event, NotProbed, Operation, Owner, Phase, ProbeSpec, Recorded, ReportError, Reporter,
 };
 use rehearsal::rehearsal::clock::Clock;
-use rehearsal::rehearsal::current::Current;
 use rehearsal::rehearsal::dispatcher::{self, Dispatched};
 use rehearsal::rehearsal::observer::Observer;
-use rehearsal::rehearsal::observing::Observing;
-use rehearsal::rehearsal::owners::Owners;
-use rehearsal::rehearsal::probes::{Preparation, Prepared, ProbesHandle, prepare};
+use rehearsal::rehearsal::observing::{Numbers, Observing};
+use rehearsal::rehearsal::probes::{Preparation, Prepared, ProbesHandle, Spent, prepare};
 use rehearsal::rehearsal::readers::Readers;
 use rehearsal::scenario::{CustomProbe, ProbeKind, Probes};
 use tokio::task::JoinHandle;
@@ -84,7 +82,8 @@ async fn schema(superuser: &Endpoint, sql: &str) -> Connection {
 
 async fn prepared(superuser: &Endpoint, config: &Probes, touched: Option<&BTreeSet<String>>) -> (Endpoint, Prepared) {
     let app = log_in_as(superuser, config.run_as.as_deref(), "secret").await.expect("the role may log in");
-    let what = Preparation { node: "primary", superuser, app: &app, probes: config, touched };
+    let (shard, shards, numbers) = (None, 1, &Numbers::default());
+    let what = Preparation { node: "primary", superuser, app: &app, probes: config, touched, shard, shards, numbers };
     let prepared = prepare(&what, &CancellationToken::new()).await.expect("probes can be derived");
     (app, prepared)
 }
@@ -95,7 +94,7 @@ impl Rehearsal {
         let (_, prepared) = prepared(&superuser, config, Some(&touched)).await;
         let cancel = CancellationToken::new();
         let (events, dispatched) = dispatcher::start(Clock::start(), Box::new(Log), Vec::new(), cancel.clone());
-        let observing = Observing::new(events, Owners::default(), Current::default());
+        let observing = Observing::new(events);
         let specs = prepared.specs().to_vec();
         let observer = Observer::start(&superuser, &observing, &cancel).expect("a thread");
         let mut probes = prepared.start(&observing, &cancel).expect("a thread");
@@ -119,11 +118,12 @@ impl Rehearsal {
         while Instant::now() < calm {
             connection.client.batch_execute("SELECT pg_sleep(0.05)").await.expect("it answers");
         }
-        self.probes.stop().await;
+        let spent = self.probes.stop().await;
         self.observer.stop().await;
         drop((self.observing, self.cancel));
         let dispatched = self.dispatched.await.expect("the dispatcher ends");
-        Seen { events: dispatched.records.into_iter().map(|recorded| recorded.event).collect(), specs: self.specs }
+        let events = dispatched.records.into_iter().map(|recorded| recorded.event).collect();
+        Seen { events, specs: self.specs, spent }
     }
 }
 
@@ -131,6 +131,7 @@ impl Rehearsal {
 struct Seen {
     events: Vec<Event>,
     specs: Vec<ProbeSpec>,
+    spent: Spent,
 }
 
 impl Seen {
@@ -275,11 +276,7 @@ async fn an_instant_alter_is_down_until_its_transaction_commits() {
             .iter()
             .any(|event| matches!(event, Event::LockWaitEnded { elapsed_ms, .. } if *elapsed_ms > 2500.0))
     );
-    assert!(
-        seen.events
-            .iter()
-            .any(|event| matches!(event, Event::ObservingCost { probe_operations, .. } if *probe_operations > 100))
-    );
+    assert!(seen.spent.operations > 100, "{:?}", seen.spent);
     assert!(seen.events.iter().any(|event| matches!(event, Event::HarnessLag { .. })));
 }
 

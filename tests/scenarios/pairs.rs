@@ -109,6 +109,25 @@ fn pair_columns() {
     pair_on("pair-columns", "docker", "postgres", "17");
 }
 
+/// A subscriber that lacks a column which the publisher sends.
+#[test]
+fn subscriber_columns() {
+    pair_on("subscriber-columns", "native", "postgres", "15");
+}
+
+/// Where nobody counts a subscriber's failures.
+#[test]
+fn subscriber_columns_on_13() {
+    pair_on("subscriber-columns", "docker", "postgres", "13");
+}
+
+#[test]
+fn subscriber_columns_of_two_versions() {
+    let _machine = beside_others();
+    let versions = "[topology]\nversion = \"13\"\n[topology.nodes.warehouse]\nversion = \"17\"";
+    pair_over("subscriber-columns", "docker", versions);
+}
+
 #[test]
 fn index() {
     for lab in LABS {

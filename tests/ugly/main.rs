@@ -14,5 +14,6 @@ mod replicas;
 mod secrets;
 mod signals;
 mod soak;
+mod subscribers;
 mod support;
 mod up;

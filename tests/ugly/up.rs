@@ -35,7 +35,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 }
 
 /// What psql says by the password file alone.
-fn asked(up: &Value, node: &Value, sql: &str) -> Result<String, String> {
+pub fn asked(up: &Value, node: &Value, sql: &str) -> Result<String, String> {
     let said = Command::new("psql")
         .args(["-XAtqw", "-c", sql, text(node, "url")])
         .env_remove("PGPASSWORD")

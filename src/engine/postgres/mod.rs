@@ -27,6 +27,7 @@ pub mod server;
 pub mod server_log;
 pub mod session;
 pub mod statistics;
+pub mod subscription;
 pub mod url;
 pub mod waits;
 pub mod wire;

@@ -3,6 +3,7 @@
 mod extensions;
 mod pair;
 mod replica;
+mod subscriber;
 mod trouble;
 
 use std::collections::BTreeMap;
@@ -19,11 +20,14 @@ use crate::engine::postgres::server_log::own::{self, OwnLines};
 use crate::engine::server::coming_up::{ATTEMPT_DEADLINE, ComingUp, come_up};
 use crate::engine::server::{self, OwnLines as _, Running, Server as _, ServerError, Trouble, Wanted};
 use crate::engine::software::{Place, Software, StopSignal, StopSignals};
-use crate::scenario::EngineKind;
+use crate::engine::subscription::Feed;
+use crate::scenario::{EngineKind, Extension};
 
 pub use extensions::{debian_package, parts, require_extensions};
+use pair::Followed;
 pub use pair::without_identity;
 use replica::Upstream;
+pub use replica::slot;
 use trouble::{is_disk_full, trouble};
 
 /// The superuser of every server that is made here.
@@ -102,8 +106,8 @@ pub struct Server {
     password: String,
     /// The host of the server that it replicates.
     upstream: Option<Upstream>,
-    /// The host of the other of its pair, once it follows it.
-    peer: OnceLock<Arc<dyn Host>>,
+    /// The other of its pair, or the server that it subscribes to, once it does.
+    followed: OnceLock<Followed>,
 }
 
 impl Server {
@@ -127,7 +131,7 @@ impl Server {
     pub fn on_existing(host: Arc<dyn Host>, wanted: Wanted, password: String) -> Result<Server, ServerError> {
         match wanted.settings.keys().find(|name| RESERVED.contains(&name.to_ascii_lowercase().as_str())) {
             Some(name) => Err(ServerError::Reserved { name: name.clone() }),
-            None => Ok(Server { host, wanted, password, upstream: None, peer: OnceLock::new() }),
+            None => Ok(Server { host, wanted, password, upstream: None, followed: OnceLock::new() }),
         }
     }
 
@@ -222,8 +226,8 @@ impl Server {
         let mut arguments = vec!["-D".to_owned(), self.data()];
         let usual = usual.into_iter().filter(|(name, _)| !self.wanted.settings.contains_key(*name));
         let wanted = self.wanted.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let pair = self.wanted.in_pair.map(|_| ("wal_level", "logical"));
-        for (name, value) in own.into_iter().chain(replica).chain(pair).chain(usual).chain(wanted) {
+        let logical = (self.wanted.in_pair.is_some() || self.wanted.publishes).then_some(("wal_level", "logical"));
+        for (name, value) in own.into_iter().chain(replica).chain(logical).chain(usual).chain(wanted) {
             arguments.push("-c".to_owned());
             arguments.push(format!("{name}={value}"));
         }
@@ -260,14 +264,24 @@ impl server::Server for Server {
         if self.upstream.is_none() {
             self.make_database().await?;
         }
-        if let Some(peer) = self.peer.get() {
-            self.find_peer(peer).await?;
+        if let Some(followed) = self.followed.get() {
+            self.find_followed(followed).await?;
         }
         Ok(running)
     }
 
     async fn follow_peer(&self, peer: &dyn server::Server) -> Result<(), ServerError> {
         self.subscribe(peer).await
+    }
+
+    async fn subscribe_to(
+        &self,
+        publisher: &dyn server::Server,
+        feed: &Feed,
+        extensions: &[Extension],
+    ) -> Result<Vec<String>, ServerError> {
+        // Of the same name, and found before that of the trait.
+        Server::subscribe_to(self, publisher, feed, extensions).await
     }
 
     async fn address(&self) -> Result<Endpoint, ServerError> {
@@ -375,12 +389,15 @@ fn own(lines: usize, mut tail: Vec<String>) -> Vec<String> {
     tail.split_off(tail.len().saturating_sub(lines))
 }
 
-fn sql(what: &str) -> impl FnOnce(tokio_postgres::Error) -> ServerError {
+pub(in crate::engine::postgres) fn sql(what: &str) -> impl FnOnce(tokio_postgres::Error) -> ServerError {
     let what = what.to_owned();
     move |source| ServerError::Sql { what, source: source.into() }
 }
 
-async fn within<T>(what: &str, work: impl Future<Output = Result<T, ServerError>>) -> Result<T, ServerError> {
+pub(in crate::engine::postgres) async fn within<T>(
+    what: &str,
+    work: impl Future<Output = Result<T, ServerError>>,
+) -> Result<T, ServerError> {
     match tokio::time::timeout(CATALOG_DEADLINE, work).await {
         Ok(result) => result,
         Err(_) => Err(ServerError::Deadline { what: what.to_owned(), deadline: CATALOG_DEADLINE }),

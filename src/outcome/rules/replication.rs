@@ -30,8 +30,9 @@ fn broken(facts: &Facts<'_>, standstill: &Standstill<'_>) -> Finding {
     let last = seen.next_back();
     // The first commit that never arrived.
     let since = last.and_then(|lag| lag.sample.since_ms).unwrap_or(standstill.at_ms);
-    let mut condition =
-        format!("{} has replayed nothing since {}: {}", standstill.node, moment(since), standstill.what);
+    let subscribes = facts.planned_node(standstill.node).is_some_and(|node| node.subscribes.is_some());
+    let did = if subscribes { "applied" } else { "replayed" };
+    let mut condition = format!("{} has {did} nothing since {}: {}", standstill.node, moment(since), standstill.what);
     if let Some(missing) = standstill.behind_bytes {
         condition.push_str(&format!("; {} of log are missing there", bytes(missing)));
     }

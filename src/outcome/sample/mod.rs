@@ -154,6 +154,7 @@ pub fn scenario(name: &str) -> Scenario {
                 packages: Vec::new(),
                 replicates: None,
                 peers: Vec::new(),
+                subscribes: None,
             }],
         },
         snapshot: Snapshot {

@@ -7,7 +7,7 @@ use crate::event::{Event, LagSample, Phase};
 use crate::finding::Code;
 use crate::outcome::sample::{Log, rewrite};
 use crate::outcome::{LimitKind, Outcome, Verdict};
-use crate::scenario::{Limits, Scenario};
+use crate::scenario::{Limits, Scenario, Subscribes};
 
 /// A standby of the node, at most a second behind.
 fn second(scenario: &mut Scenario) {
@@ -90,6 +90,26 @@ fn a_standstill_is_told_with_its_beginning_and_its_log() {
     // The lag of a replica that stands still is that.
     assert!(!codes(&mut log).contains(&"lag-exceeded"));
     assert_eq!(verdict(&mut log), (Verdict::Failed, 1));
+}
+
+#[test]
+fn a_subscriber_applies_and_may_hold_other_rows() {
+    let mut log = Log::new(|scenario| {
+        second(scenario);
+        let (to, publication) = ("primary".to_owned(), "feed".to_owned());
+        scenario.topology.nodes[1].replicates = None;
+        scenario.topology.nodes[1].subscribes = Some(Subscribes { to, publication, tables: Vec::new() });
+    });
+    log.step(0, 2000.0, 500.0, vec![rewrite(500.0)]);
+    behind(&mut log, 9000.0, 6800.0);
+    broken(&mut log, 9500.0);
+    let found = only(&mut log, Code::ReplicationBroken);
+    assert!(found.condition.starts_with("standby has applied nothing since +2.20 s: "), "{}", found.condition);
+    let outcome = Outcome::from_records(&log.ended());
+    let lag = &outcome.lag[0];
+    assert_eq!((lag.node.as_str(), lag.from.as_str()), ("standby", "primary"));
+    let told = "what standby held in the end was not compared with primary: a `compare` step does";
+    assert!(outcome.not_rehearsed.iter().any(|gap| gap.what == told), "{:?}", outcome.not_rehearsed);
 }
 
 #[test]

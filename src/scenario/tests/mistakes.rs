@@ -862,7 +862,6 @@ fn what_is_not_built_is_refused_by_name() {
     check(
         "upgrade.toml",
         &[
-            "`subscribes` in a node",
             "`confirm` in a step",
             "`migrations` in a step",
             "`refuse_connections` in a step",

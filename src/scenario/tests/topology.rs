@@ -176,6 +176,79 @@ fn a_pair_of_postgres() {
     );
 }
 
+const SUBSCRIBER: &str = "[topology.nodes.a]\n[topology.nodes.w]\nsubscribes = { to = \"a\", publication = \"feed\", tables = [\"public.*\"] }\n";
+
+#[test]
+fn who_subscribes_to_whom() {
+    fn check(version: &str, lines: &str, expected: &[&str]) {
+        assert_eq!(said_of_nodes("postgres", version, lines), expected, "{lines}");
+    }
+    check("13", SUBSCRIBER, &[]);
+    check("13", &format!("{SUBSCRIBER}version = \"17\""), &[]);
+    check("17", &format!("{SUBSCRIBER}version = \"13\""), &[]);
+    check("15", &format!("{SUBSCRIBER}[topology.nodes.s]\nreplicates = \"a\""), &[]);
+    check("15", &SUBSCRIBER.replace(", tables = [\"public.*\"]", ""), &[]);
+    let to = |to: &str, more: &str| format!("{}{more}", SUBSCRIBER.replace("to = \"a\"", &format!("to = \"{to}\"")));
+    check("15", &to("x", ""), &["8: no node is called \"x\""]);
+    check("15", &to("w", ""), &["8: node \"w\" subscribes to itself"]);
+    let standby = "[topology.nodes.s]\nreplicates = \"a\"";
+    check("15", &to("s", standby), &["8: node \"s\" is a standby, and publishes from version 16 on alone"]);
+    check("16", &to("s", standby), &["8: a subscriber of a standby, as of \"s\", is not supported yet"]);
+    let second = "[topology.nodes.v]\nsubscribes = { to = \"a\", publication = \"feed\" }";
+    check("15", &format!("{SUBSCRIBER}{second}"), &[]);
+    check("15", &to("v", second), &["8: a subscriber of a subscriber, as of \"v\", is not supported yet"]);
+    check(
+        "15",
+        &format!("{SUBSCRIBER}[topology.nodes.s]\nreplicates = \"w\""),
+        &["10: a replica of a subscriber, as of \"w\", is not supported yet"],
+    );
+    check(
+        "15",
+        &format!("{SUBSCRIBER}replicates = \"a\""),
+        &["8: node \"w\" subscribes and replicates another as well"],
+    );
+    let pair = format!("{PAIR}[topology.nodes.w]\nsubscribes = {{ to = \"b\", publication = \"feed\" }}");
+    check("17", &pair, &["11: a subscriber of one of a pair, as of \"b\", is not supported yet"]);
+    check(
+        "15",
+        &SUBSCRIBER.replace("nodes.a]", "nodes.a]\nsettings = { wal_level = \"replica\" }"),
+        &["7: node \"a\", to which \"w\" subscribes, needs `wal_level = \"logical\"`"],
+    );
+    let tables = |tables: &str| SUBSCRIBER.replace("[\"public.*\"]", tables);
+    check("15", &tables("[\"public.orders\", \"sales.*\"]"), &[]);
+    check("15", &tables("[]"), &["8: found an empty list"]);
+    for wrong in ["orders", "public.", ".orders", "*.*", "public.orders_*"] {
+        check("15", &tables(&format!("[\"{wrong}\"]")), &[&format!("8: found \"{wrong}\"")]);
+    }
+    check("15", &SUBSCRIBER.replace("\"feed\"", "\"\""), &["8: found \"\""]);
+    assert_eq!(said_of_nodes("mariadb", "11.8", SUBSCRIBER), ["8: mariadb has no subscriptions"]);
+}
+
+#[test]
+fn what_runs_on_a_subscriber() {
+    fn check(step: &str, expected: &[&str]) {
+        let lines = format!("{SUBSCRIBER}[limits]\nlag = \"1s\"\n[[step]]\nname = \"s\"\n{step}\n");
+        assert_eq!(said_of_nodes("postgres", "15", &lines), expected, "{step}");
+    }
+    check("on = \"w\"\nsql = \"SELECT 1\"", &[]);
+    check("on = \"w\"\nwait = { for = \"caught_up\", deadline = \"1s\" }", &[]);
+    check("compare = { nodes = [\"a\", \"w\"] }", &[]);
+    check(
+        "on = \"readers\"\nsql = \"SELECT 1\"",
+        &["13: no node holds all that the writer does, so there are no readers"],
+    );
+    check("on = \"w\"\ncommand = \"true\"", &["11: `command` on a subscriber, as on \"w\" is not supported yet"]);
+    check(
+        "sql = \"SELECT 1\"\n[[setup]]\nwait = { for = \"caught_up\", deadline = \"1s\" }",
+        &["14: `wait` in setup where a node subscribes"],
+    );
+    let text = whole(&format!(
+        "[topology]\nengine = \"postgres\"\nversion = \"15\"\n{SUBSCRIBER}[[step]]\nname = \"s\"\non = \"all\"\nsql = \"SELECT 1\"\n"
+    ));
+    let scenario = load(folder(&[("scenario.toml", text.as_bytes())]).path()).unwrap();
+    assert_eq!((scenario.steps[1].on.clone(), &*scenario.writer().name), (vec!["a".to_owned(), "w".to_owned()], "a"));
+}
+
 #[test]
 fn where_steps_run() {
     #[track_caller]

@@ -7,6 +7,7 @@ mod expect;
 mod probes;
 mod snapshot;
 mod step;
+mod subscribers;
 mod topology;
 
 use std::ops::Range;
@@ -106,7 +107,8 @@ impl Check<'_> {
                 if readers.is_empty() && self.nodes.are_single() {
                     self.no_replica(at);
                 } else if readers.is_empty() {
-                    self.not_yet(at, "`on = \"readers\"` where nodes replicate in another way");
+                    let message = "no node holds all that the writer does, so there are no readers";
+                    self.clash(at, message, "name the subscriber: it holds a part, and serves other users");
                 }
                 readers
             }

@@ -145,16 +145,16 @@ impl Check<'_> {
         let action = self.action(&mut raw, at, part, &on);
         let (action, on) = action?;
         let is_of_pair = matches!(action, Action::WaitCaughtUp { .. } | Action::Compare { .. });
-        if self.engine == EngineKind::Postgres && part == Part::Setup && is_of_pair && !self.nodes.pairs().is_empty() {
-            let message = format!("`{}` in setup of a pair of Postgres", action.name());
-            self.clash(at, message, "make it a step of the plan: the two are joined once setup is done on both");
+        if self.engine == EngineKind::Postgres && part == Part::Setup && is_of_pair {
+            self.before_they_are_joined(&action, at);
         }
-        let followers = self.nodes.followers();
-        if let Some(follower) = on.iter().find(|node| followers.contains(node)) {
+        let writers = self.nodes.writers();
+        if let Some(other) = on.iter().find(|node| !writers.contains(node) && self.nodes.has(node)) {
+            let what = if self.nodes.subscribers().contains(other) { "subscriber" } else { "replica" };
             if matches!(action, Action::Command(_)) {
-                self.not_yet(at, format!("`command` on a replica, as on \"{follower}\""));
+                self.not_yet(at, format!("`command` on a {what}, as on \"{other}\""));
             } else if run_as.is_some() {
-                self.not_yet(role.unwrap_or(at), format!("`as` on a replica, as on \"{follower}\""));
+                self.not_yet(role.unwrap_or(at), format!("`as` on a {what}, as on \"{other}\""));
             }
         }
         Some(Step {
@@ -176,6 +176,17 @@ impl Check<'_> {
             when_failed,
             action,
         })
+    }
+
+    /// Setup is done before rows go from node to node by logical replication.
+    fn before_they_are_joined(&mut self, action: &Action, at: Place) {
+        if !self.nodes.pairs().is_empty() {
+            let message = format!("`{}` in setup of a pair of Postgres", action.name());
+            self.clash(at, message, "make it a step of the plan: the two are joined once setup is done on both");
+        } else if !self.nodes.subscribers().is_empty() {
+            let message = format!("`{}` in setup where a node subscribes", action.name());
+            self.clash(at, message, "make it a step of the plan: a node subscribes once setup is done");
+        }
     }
 
     /// Where a step without an `on` runs: on the writer of each shard; setup on both of a pair whose logs carry no DDL.

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::iter::successors;
 
-use super::is_word;
+use super::expect::texts;
+use super::{is_word, subscribers};
 use crate::scenario::grammar::{NodeTable, TopologyTable};
 use crate::scenario::leaf::{Count, Scalar, Text};
 use crate::scenario::problem::{Mistake, Problems};
 use crate::scenario::read::{Found, List, Map};
 use crate::scenario::tree::{At, Place};
-use crate::scenario::{EngineKind, Extension, Node, OPTIONS_OF_THE_LAB, Package, Topology};
+use crate::scenario::{EngineKind, Extension, Node, OPTIONS_OF_THE_LAB, Package, Subscribes, Topology};
 
 /// The one node of a topology that names none.
 const ONLY_NODE: &str = "primary";
@@ -42,8 +43,8 @@ pub(super) struct Nodes {
     replicas: Vec<String>,
     /// Those of them that have peers.
     pair: Vec<String>,
-    /// Some replicate in a way that is refused.
-    others: bool,
+    /// Those of them that subscribe to another.
+    subscribers: Vec<String>,
     /// Where there are shards, a node `a` is `a.1`, `a.2`, ….
     shards: Option<u32>,
     /// Of all nodes, shard by shard.
@@ -56,17 +57,16 @@ impl Nodes {
         let named = |of: &[&(At<String>, At<NodeTable>)]| of.iter().map(|(name, _)| name.value.clone()).collect();
         let mut sides: Vec<_> = named(&nodes.iter().collect::<Vec<_>>());
         let giving = |key: &str| named(&nodes.iter().filter(|(_, node)| node.value.gives(key)).collect::<Vec<_>>());
-        let (replicas, pair) = (giving("replicates"), giving("peers"));
+        let (replicas, pair, subscribers) = (giving("replicates"), giving("peers"), giving("subscribes"));
         if sides.is_empty() {
             sides.push(ONLY_NODE.to_owned());
         }
         let shards = topology.and_then(|topology| shards(topology.shards.as_ref()?));
-        let others = nodes.iter().any(|(_, node)| node.value.gives("subscribes"));
         let names = match shards {
             None => sides.clone(),
             Some(count) => (1..=count).flat_map(|shard| sides.iter().map(move |side| on_shard(side, shard))).collect(),
         };
-        Nodes { sides, replicas, pair, others, shards, names }
+        Nodes { sides, replicas, pair, subscribers, shards, names }
     }
 
     /// Those of that name, of each shard; none if there is no such name.
@@ -110,10 +110,11 @@ impl Nodes {
     }
 
     fn writer(&self) -> &String {
-        self.sides.iter().find(|name| !self.replicas.contains(name)).unwrap_or(&self.sides[0])
+        let gets = |name: &&String| self.replicas.contains(name) || self.subscribers.contains(name);
+        self.sides.iter().find(|name| !gets(name)).unwrap_or(&self.sides[0])
     }
 
-    /// All that get what their shard's writer writes, which are all the others.
+    /// All that get all that their shard's writer writes.
     pub fn followers(&self) -> Vec<String> {
         let (writer, linked) = (self.writer(), self.replicas.iter().chain(&self.pair));
         let is_follower = |name: &&String| *name != writer && linked.clone().any(|node| node == *name);
@@ -126,9 +127,14 @@ impl Nodes {
         self.each(&self.pair).collect()
     }
 
+    /// Those that get a part of what the writer writes.
+    pub fn subscribers(&self) -> Vec<String> {
+        self.each(&self.subscribers).collect()
+    }
+
     /// Nobody replicates in any way.
     pub fn are_single(&self) -> bool {
-        self.replicas.is_empty() && self.pair.is_empty() && !self.others
+        self.replicas.is_empty() && self.pair.is_empty() && self.subscribers.is_empty()
     }
 
     pub fn has(&self, name: &str) -> bool {
@@ -156,6 +162,7 @@ pub(super) fn topology(table: TopologyTable, problems: &mut Problems) -> Option<
     let shards = table.shards.as_ref().and_then(shards);
     let raw = table.nodes.map(|nodes| nodes.value.0).unwrap_or_default();
     lineage(&raw, engine, default.as_deref(), problems);
+    subscribers::subscribers(&raw, engine, default.as_deref(), problems);
     let mut nodes = Vec::new();
     for (name, table) in raw {
         nodes.push(node(name, table.value, engine, default.as_deref(), problems));
@@ -164,7 +171,7 @@ pub(super) fn topology(table: TopologyTable, problems: &mut Problems) -> Option<
     if nodes.is_empty() {
         let (settings, extensions, packages) = Default::default();
         let name = ONLY_NODE.into();
-        let (shard, replicates, peers) = Default::default();
+        let (shard, replicates, peers, subscribes) = Default::default();
         nodes.push(Some(Node {
             name,
             shard,
@@ -174,6 +181,7 @@ pub(super) fn topology(table: TopologyTable, problems: &mut Problems) -> Option<
             packages,
             replicates,
             peers,
+            subscribes,
         }));
     }
     let nodes: Vec<Node> = nodes.into_iter().collect::<Option<_>>()?;
@@ -192,6 +200,7 @@ fn on(node: &Node, shard: u32) -> Node {
         shard: Some(shard),
         replicates: node.replicates.as_ref().map(there),
         peers: node.peers.iter().map(there).collect(),
+        subscribes: node.subscribes.as_ref().map(|of| Subscribes { to: there(&of.to), ..of.clone() }),
         ..node.clone()
     }
 }
@@ -252,7 +261,7 @@ fn lineage(
     }
 }
 
-fn version_of(table: &NodeTable, default: Option<&str>) -> Option<String> {
+pub(super) fn version_of(table: &NodeTable, default: Option<&str>) -> Option<String> {
     table.version.as_ref().map_or(default.map(str::to_owned), |own| Some(own.value.0.clone()))
 }
 
@@ -279,7 +288,7 @@ fn peers(
         let mut clash = |at, message: String, hint: &str| {
             problems.raise(at, Mistake::Clash { message, hint: Some(hint.to_owned()) });
         };
-        if table.value.gives("replicates") || table.value.gives("subscribes") {
+        if table.value.gives("replicates") {
             let message = format!("node \"{}\" has a peer and replicates another as well", name.value);
             clash(*at, message, "let it do one of both; a replica may replicate either node of a pair");
         }
@@ -321,10 +330,17 @@ fn of_postgres(version: Option<&str>, one: &NodeTable, other: &NodeTable, at: Pl
         let hint = "before it, a row that came from the other would be sent back: subscriptions had no `origin = none`";
         problems.raise(at, Mistake::Clash { message, hint: Some(hint.to_owned()) });
     }
-    let settings = [one, other].into_iter().filter_map(|table| table.settings.as_ref()).flat_map(|all| &all.value.0);
+    for table in [one, other] {
+        logical_log(table, "a pair", problems);
+    }
+}
+
+/// That a node's own settings leave its log fit to be decoded; `who` needs that.
+pub(super) fn logical_log(table: &NodeTable, who: &str, problems: &mut Problems) {
+    let settings = table.settings.iter().flat_map(|all| &all.value.0);
     for (name, value) in settings.filter(|(name, _)| name.value.eq_ignore_ascii_case("wal_level")) {
         if value.value.0 != "logical" {
-            let message = "a pair needs `wal_level = \"logical\"`".to_owned();
+            let message = format!("{who} needs `wal_level = \"logical\"`");
             let hint = Some("leave it out: the lab sets it".to_owned());
             problems.raise(name.at, Mistake::Clash { message, hint });
         }
@@ -366,8 +382,13 @@ fn node(
     let packages = table.packages.map(|found| packages(found.value, problems)).unwrap_or_default();
     let replicates = table.replicates.map(|node| node.value.0);
     let peers = table.peers.map(|nodes| nodes.value.into_iter().map(|node| node.value.0).collect()).unwrap_or_default();
+    let subscribes = table.subscribes.and_then(|table| {
+        let (to, publication) = table.value.to.zip(table.value.publication)?;
+        let tables = table.value.tables.map(|tables| texts(tables.value)).unwrap_or_default();
+        Some(Subscribes { to: to.value.0, publication: publication.value.0, tables })
+    });
     let version = own.or(default.map(str::to_owned))?;
-    Some(Node { name: name.value, shard: None, version, settings, extensions, packages, replicates, peers })
+    Some(Node { name: name.value, shard: None, version, settings, extensions, packages, replicates, peers, subscribes })
 }
 
 fn version(found: At<Text>, engine: Option<EngineKind>, problems: &mut Problems) -> String {

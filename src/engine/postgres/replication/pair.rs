@@ -1,40 +1,68 @@
-//! How one of a pair stands to what the other wrote (chapters "Logical Replication" and "The Cumulative Statistics System" of the manual).
+//! How a subscriber, as each of a pair is, stands to what the other wrote (chapters "Logical Replication" and "The Cumulative Statistics System" of the manual).
 //!
 //! Logical replication carries one database, which is not the heartbeat's: what it carries is told by positions in the writer's log.
+
+use std::sync::{Mutex, PoisonError};
 
 use super::{CONNECT, DATABASE, bytes, open};
 use crate::engine::endpoint::Endpoint;
 use crate::engine::postgres::connect::{Connection, DriverError, connect};
-use crate::engine::replication::{Position, Standing};
+use crate::engine::postgres::subscription::PROOF;
+use crate::engine::replication::{Position, Standing, Subscribed};
 
 /// Names, the same on both sides. No replica's slot is called so.
 pub const PUBLICATION: &str = "rehearsal";
 pub const SUBSCRIPTION: &str = "rehearsal";
 pub const SLOT: &str = "rehearsal__pair";
 
-/// Where a row is put to prove that rows arrive; gone before anybody looks.
-const SCHEMA: &str = "rehearsal_proof";
-
 /// A subscriber, and the server that it subscribes to.
-pub struct PairPulse {
+pub struct SubscriberPulse {
     subscriber: Connection,
     publisher: Connection,
+    subscription: String,
+    slot: String,
+    /// [`SUBSCRIBED`], or what serves before it.
+    asked: &'static str,
     /// How often it had failed to apply something before anybody looked: what was mended since says nothing.
     failed_before: i64,
+    /// Where nobody counts its failures: the worker seen last, and how many there were before that one.
+    workers: Mutex<(Option<i32>, i64)>,
 }
 
-const SUBSCRIBED: &str = "SELECT subenabled, apply_error_count FROM pg_catalog.pg_subscription
+const SUBSCRIBED: &str = "SELECT subenabled, apply_error_count, NULL::int4 FROM pg_catalog.pg_subscription
     LEFT JOIN pg_catalog.pg_stat_subscription_stats ON subid = oid WHERE pg_subscription.subname = $1";
+/// Before version 15 failures are counted nowhere. A worker that fails is followed by another.
+const SUBSCRIBED_BEFORE_15: &str = "SELECT subenabled, NULL::int8, pid FROM pg_catalog.pg_subscription
+    LEFT JOIN pg_catalog.pg_stat_subscription ON subid = oid AND relid IS NULL WHERE pg_subscription.subname = $1";
 
-impl PairPulse {
+impl SubscriberPulse {
     /// # Errors
     /// The driver's.
-    pub async fn connect(subscriber: &Endpoint, publisher: &Endpoint) -> Result<PairPulse, DriverError> {
-        let (subscriber, publisher) = (subscriber.in_database(DATABASE), publisher.in_database(DATABASE));
+    pub async fn connect(subscriber: &Endpoint, to: &Subscribed) -> Result<SubscriberPulse, DriverError> {
+        let (subscriber, publisher) = (subscriber.in_database(DATABASE), to.publisher.in_database(DATABASE));
         let (subscriber, publisher) = futures::try_join!(open(&subscriber), open(&publisher))?;
-        let row = subscriber.client.query_opt(SUBSCRIBED, &[&SUBSCRIPTION]).await?;
+        let version = "SELECT pg_catalog.current_setting('server_version_num')::int4";
+        let version: i32 = subscriber.client.query_one(version, &[]).await?.get(0);
+        let asked = if version >= 150_000 { SUBSCRIBED } else { SUBSCRIBED_BEFORE_15 };
+        let row = subscriber.client.query_opt(asked, &[&to.subscription]).await?;
         let failed_before = row.and_then(|row| row.get::<_, Option<i64>>(1)).unwrap_or_default();
-        Ok(PairPulse { subscriber, publisher, failed_before })
+        let (subscription, slot) = (to.subscription.clone(), to.slot.clone());
+        let workers = Mutex::default();
+        Ok(SubscriberPulse { subscriber, publisher, subscription, slot, asked, failed_before, workers })
+    }
+
+    /// How often it failed since somebody looks.
+    fn failed(&self, counted: Option<i64>, worker: Option<i32>) -> i64 {
+        if let Some(counted) = counted {
+            return counted - self.failed_before;
+        }
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, ended) = &mut *workers;
+        if let Some(worker) = worker {
+            let before = last.replace(worker);
+            *ended += i64::from(before.is_some_and(|before| before != worker));
+        }
+        *ended
     }
 
     /// Up to where the subscriber has applied the other's log, in bytes; none while it has no slot there.
@@ -48,13 +76,12 @@ impl PairPulse {
     /// # Errors
     /// The driver's.
     pub async fn standing(&self, to: &Position) -> Result<Standing, DriverError> {
-        let row = self.subscriber.client.query_opt(SUBSCRIBED, &[&SUBSCRIPTION]).await?;
+        let row = self.subscriber.client.query_opt(self.asked, &[&self.subscription]).await?;
         let (Some(row), Some((applied, active))) = (row, self.slot().await?) else {
             let words = "its subscription is gone".to_owned();
             return Ok(Standing { halted: true, words, ..Standing::default() });
         };
-        let failed = row.get::<_, Option<i64>>(1).unwrap_or_default();
-        let (enabled, errors) = (row.get::<_, bool>(0), failed - self.failed_before);
+        let (enabled, errors) = (row.get::<_, bool>(0), self.failed(row.get(1), row.get(2)));
         // There is no other kind of position here.
         let missing_bytes = match to {
             Position::Bytes(to) => Some(to.saturating_sub(applied)),
@@ -86,7 +113,7 @@ impl PairPulse {
             FROM pg_catalog.pg_replication_slots AS slot
             LEFT JOIN pg_catalog.pg_stat_replication AS sender ON sender.pid = slot.active_pid
             WHERE slot.slot_name = $1";
-        let row = self.publisher.client.query_opt(slot, &[&SLOT]).await?;
+        let row = self.publisher.client.query_opt(slot, &[&self.slot]).await?;
         Ok(row.map(|row| (bytes(row.get(0)), row.get(1))))
     }
 }
@@ -96,14 +123,14 @@ impl PairPulse {
 /// # Errors
 /// The driver's.
 pub async fn prepare_proof(superuser: &Endpoint) -> Result<(), DriverError> {
-    let make = format!("CREATE SCHEMA {SCHEMA}; CREATE TABLE {SCHEMA}.row (number int PRIMARY KEY)");
+    let make = format!("CREATE SCHEMA {PROOF}; CREATE TABLE {PROOF}.row (number int PRIMARY KEY)");
     connect(superuser, CONNECT).await?.client.batch_execute(&make).await
 }
 
 /// # Errors
 /// The driver's.
 pub async fn put_proof(superuser: &Endpoint, number: i32) -> Result<(), DriverError> {
-    let put = format!("INSERT INTO {SCHEMA}.row VALUES ($1)");
+    let put = format!("INSERT INTO {PROOF}.row VALUES ($1)");
     connect(superuser, CONNECT).await?.client.execute(&put, &[&number]).await.map(|_| ())
 }
 
@@ -112,7 +139,7 @@ pub async fn put_proof(superuser: &Endpoint, number: i32) -> Result<(), DriverEr
 /// # Errors
 /// The driver's.
 pub async fn has_proof(superuser: &Endpoint, number: i32) -> Result<bool, DriverError> {
-    let seen = format!("SELECT 1 FROM {SCHEMA}.row WHERE number = $1");
+    let seen = format!("SELECT 1 FROM {PROOF}.row WHERE number = $1");
     Ok(connect(superuser, CONNECT).await?.client.query_opt(&seen, &[&number]).await?.is_some())
 }
 
@@ -121,6 +148,6 @@ pub async fn has_proof(superuser: &Endpoint, number: i32) -> Result<bool, Driver
 /// # Errors
 /// The driver's.
 pub async fn remove_proof(superuser: &Endpoint) -> Result<(), DriverError> {
-    let drop = format!("DROP SCHEMA IF EXISTS {SCHEMA} CASCADE");
+    let drop = format!("DROP SCHEMA IF EXISTS {PROOF} CASCADE");
     connect(superuser, CONNECT).await?.client.batch_execute(&drop).await
 }

@@ -10,11 +10,22 @@ use super::{ATTEMPT_DEADLINE, Server, sql, within};
 use crate::engine::endpoint::Endpoint;
 use crate::engine::host::Host;
 use crate::engine::postgres::connect::connect;
+use crate::engine::postgres::names::quote;
 use crate::engine::postgres::replication::pair::{PUBLICATION, SLOT, SUBSCRIPTION};
 use crate::engine::server::{self, Server as _, ServerError};
 
 /// By which the other knows it.
 const NAME: &str = "rehearsal pair";
+
+/// A server from which rows come by a subscription.
+pub(super) struct Followed {
+    pub host: Arc<dyn Host>,
+    /// The database there.
+    pub database: String,
+    pub subscription: String,
+    /// By which it knows this one.
+    pub name: String,
+}
 
 impl Server {
     /// Takes from the other every row of its database that is written from here on. Both hold the same now.
@@ -27,7 +38,9 @@ impl Server {
         publish(self).await?;
         let what = "subscribe to the other of its pair";
         let superuser = self.address().await?;
-        let connection = self.peer_conninfo(peer.host().as_ref()).await?;
+        let (host, database) = (Arc::clone(peer.host()), self.wanted.database.clone());
+        let followed = Followed { host, database, subscription: SUBSCRIPTION.to_owned(), name: NAME.to_owned() };
+        let connection = self.followed_conninfo(&followed).await?;
         within(what, async {
             let session = connect(&superuser, ATTEMPT_DEADLINE).await.map_err(sql(what))?;
             // A subscription makes its slot, which cannot be taken back with a transaction: each statement is alone.
@@ -46,20 +59,21 @@ impl Server {
             Ok(())
         })
         .await?;
-        let _ = self.peer.set(Arc::clone(peer.host()));
+        let _ = self.followed.set(followed);
         Ok(())
     }
 
     /// Tells the subscription where the other is, which may have been started anew elsewhere; one that the plan dropped is not made again.
-    pub(super) async fn find_peer(&self, peer: &Arc<dyn Host>) -> Result<(), ServerError> {
-        let what = "find the other of its pair";
-        let (superuser, connection) = (self.address().await?, self.peer_conninfo(peer.as_ref()).await?);
+    pub(super) async fn find_followed(&self, followed: &Followed) -> Result<(), ServerError> {
+        let what = "find the server that it subscribes to";
+        let (superuser, connection) = (self.address().await?, self.followed_conninfo(followed).await?);
+        let name = &followed.subscription;
         within(what, async {
             let session = connect(&superuser, ATTEMPT_DEADLINE).await.map_err(sql(what))?;
             let there = "SELECT 1 FROM pg_catalog.pg_subscription WHERE subname = $1 AND subconninfo <> $2";
-            let moved = session.client.query_opt(there, &[&SUBSCRIPTION, &connection]).await.map_err(sql(what))?;
+            let moved = session.client.query_opt(there, &[name, &connection]).await.map_err(sql(what))?;
             if moved.is_some() {
-                let alter = format!("ALTER SUBSCRIPTION {SUBSCRIPTION} CONNECTION {}", literal(&connection));
+                let alter = format!("ALTER SUBSCRIPTION {} CONNECTION {}", quote(name), literal(&connection));
                 session.client.batch_execute(&alter).await.map_err(sql(what))?;
             }
             Ok(())
@@ -67,10 +81,10 @@ impl Server {
         .await
     }
 
-    async fn peer_conninfo(&self, peer: &dyn Host) -> Result<String, ServerError> {
-        let (host, port) = peer.peer_address().await?;
-        let database = self.wanted.database.replace('\\', r"\\").replace('\'', r"\'");
-        Ok(format!("{} dbname='{database}'", self.conninfo(&host, port, NAME)))
+    pub(super) async fn followed_conninfo(&self, followed: &Followed) -> Result<String, ServerError> {
+        let (host, port) = followed.host.peer_address().await?;
+        let database = followed.database.replace('\\', r"\\").replace('\'', r"\'");
+        Ok(format!("{} dbname='{database}'", self.conninfo(&host, port, &followed.name)))
     }
 }
 
@@ -92,21 +106,23 @@ async fn publish(server: &dyn server::Server) -> Result<(), ServerError> {
 
 /// Published tables of which the server refuses to update or delete rows, 55000 (chapter "Logical Replication", "Publication"): those with
 /// neither a primary key, nor another index or the whole row as their replica identity.
-pub async fn without_identity(superuser: &Endpoint) -> Result<Vec<String>, ServerError> {
-    let what = "read which tables of a pair have a replica identity";
+pub async fn without_identity(superuser: &Endpoint, publication: &str) -> Result<Vec<String>, ServerError> {
+    let what = "read which published tables have a replica identity";
     // A key that is checked only at the end of a transaction identifies nothing.
     let asked = "SELECT CASE schemaname WHEN 'public' THEN tablename::text ELSE schemaname || '.' || tablename END
         FROM pg_catalog.pg_publication_tables
         JOIN pg_catalog.pg_namespace AS schema ON schema.nspname = schemaname
         JOIN pg_catalog.pg_class AS class ON class.relnamespace = schema.oid AND class.relname = tablename
-        WHERE pubname = $1 AND relreplident <> 'f' AND NOT EXISTS (
+        WHERE pg_publication_tables.pubname = $1 AND relreplident <> 'f'
+        AND EXISTS (SELECT FROM pg_catalog.pg_publication WHERE pg_publication.pubname = $1 AND (pubupdate OR pubdelete))
+        AND NOT EXISTS (
             SELECT FROM pg_catalog.pg_index
             WHERE indrelid = class.oid AND indisvalid AND indimmediate
             AND CASE relreplident WHEN 'd' THEN indisprimary WHEN 'i' THEN indisreplident ELSE false END)
         ORDER BY 1";
     within(what, async {
         let session = connect(superuser, ATTEMPT_DEADLINE).await.map_err(sql(what))?;
-        let rows = session.client.query(asked, &[&PUBLICATION]).await.map_err(sql(what))?;
+        let rows = session.client.query(asked, &[&publication]).await.map_err(sql(what))?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     })
     .await

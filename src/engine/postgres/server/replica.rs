@@ -101,7 +101,7 @@ impl Server {
 }
 
 /// A replica's slot: such a name has small letters, digits and underscores.
-fn slot(name: &str) -> String {
+pub fn slot(name: &str) -> String {
     let fit = |each: char| if each.is_ascii_alphanumeric() { each.to_ascii_lowercase() } else { '_' };
     format!("rehearsal_{}", name.chars().map(fit).collect::<String>())
 }

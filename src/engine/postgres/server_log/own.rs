@@ -1,5 +1,6 @@
 //! The server's own lines of its log, apart from those of its sessions, which hold statements and row values.
 
+use crate::engine::postgres::blot;
 use crate::engine::server;
 
 /// The prefix by which the two are told apart. Manual: "Error Reporting and Logging", `log_line_prefix`.
@@ -28,9 +29,16 @@ impl server::OwnLines for OwnLines {
 fn is_own(line: &str) -> bool {
     let Some((_, rest)) = line.split_once("] ").filter(|(prefix, _)| prefix.contains(" [")) else { return true };
     match rest.split_once(':') {
+        Some(("ERROR", text)) => !holds_values(text.trim_start()),
         Some((level, _)) => !level.contains('@') && !ABOUT_STATEMENTS.contains(&level),
         None => false,
     }
+}
+
+/// Of errors that are nobody's session's: those of a worker that applies what a subscription receives are about rows.
+fn holds_values(text: &str) -> bool {
+    let of_names = ["logical replication ", "could not "].iter().any(|words| text.starts_with(words));
+    !of_names && blot::message(None, text) != text
 }
 
 #[cfg(test)]
@@ -50,11 +58,15 @@ postgres: could not access the server configuration file
 2026-01-02 03:04:07.000 UTC [46] LOG:  server process (PID 57) was terminated by signal 9: Killed
 2026-01-02 03:04:07.000 UTC [46] DETAIL:  Failed process was running: UPDATE t SET a = 'secret'
 \tWHERE b
+2026-01-02 03:04:07.500 UTC [61] ERROR:  invalid input syntax for type integer: \"secret\"
+2026-01-02 03:04:07.500 UTC [61] CONTEXT:  processing remote data for \"INSERT\" of column \"id\", secret
+2026-01-02 03:04:07.700 UTC [62] ERROR:  logical replication target relation \"public.t\" is missing replicated column: \"b\"
+2026-01-02 03:04:07.800 UTC [63] ERROR:  duplicate key value violates unique constraint \"t_pkey\"
 2026-01-02 03:04:08.000 UTC [46] FATAL:  could not write lock file: No space left on device
 ";
         let mut own = OwnLines::default();
         let kept: Vec<&str> = log.lines().filter(|line| own.keep(line)).collect();
-        assert_eq!(kept.len(), 4, "{kept:?}");
+        assert_eq!(kept.len(), 6, "{kept:?}");
         assert!(!kept.concat().contains("secret"), "{kept:?}");
     }
 }
