@@ -111,7 +111,7 @@ impl Subscribed {
 /// Where they arrive.
 pub enum Pulse {
     Postgres(postgres::replication::Pulse),
-    PostgresSubscriber(postgres::replication::pair::SubscriberPulse),
+    PostgresSubscriber(Box<postgres::replication::pair::SubscriberPulse>),
     Mysql(mysql::replication::Pulse),
 }
 
@@ -124,7 +124,8 @@ impl Pulse {
         Ok(match (superuser.engine, to) {
             (EngineKind::Postgres, None) => Pulse::Postgres(postgres::replication::Pulse::connect(superuser).await?),
             (EngineKind::Postgres, Some(to)) => {
-                Pulse::PostgresSubscriber(postgres::replication::pair::SubscriberPulse::connect(superuser, to).await?)
+                let pulse = postgres::replication::pair::SubscriberPulse::connect(superuser, to).await?;
+                Pulse::PostgresSubscriber(Box::new(pulse))
             }
             (EngineKind::Mysql | EngineKind::Mariadb, _) => {
                 Pulse::Mysql(mysql::replication::Pulse::connect(superuser).await?)

@@ -2,6 +2,7 @@
 
 pub(super) mod coming_up;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -154,8 +155,8 @@ pub enum Trouble {
 /// Tells what a server says of itself from what it says of its sessions, which holds row values. Lines are given one by one, for an
 /// entry's further lines follow its first.
 pub trait OwnLines: Send {
-    /// Whether this line, the next of the log, is one to keep.
-    fn keep(&mut self, line: &str) -> bool;
+    /// This line, the next of the log, as it is to be kept: without a row's values; none where it is not.
+    fn keep<'l>(&mut self, line: &'l str) -> Option<Cow<'l, str>>;
 }
 
 /// One server on its host. Not a process: it can be stopped and started.

@@ -1,5 +1,6 @@
 //! One node: a server on a host of the lab, and the copy of its state before the plan.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead, Write};
 use std::path::Path;
@@ -440,10 +441,12 @@ fn copy_own_lines(mut own: Box<dyn OwnLines>, from: &Path, to: &Path) -> std::io
     let mut to = std::io::BufWriter::new(std::fs::File::create(to)?);
     for line in std::io::BufReader::new(std::fs::File::open(from)?).split(b'\n') {
         let line = line?;
-        if own.keep(&String::from_utf8_lossy(&line)) {
-            to.write_all(&line)?;
-            to.write_all(b"\n")?;
+        match own.keep(&String::from_utf8_lossy(&line)) {
+            None => continue,
+            Some(Cow::Borrowed(_)) => to.write_all(&line)?,
+            Some(Cow::Owned(kept)) => to.write_all(kept.as_bytes())?,
         }
+        to.write_all(b"\n")?;
     }
     to.flush()
 }

@@ -71,7 +71,9 @@ fn rows_that_do_not_fit() {
         [[setup]]\non = \"warehouse\"\nsql = \"CREATE TABLE orders (id int PRIMARY KEY, note int)\"\n";
     let room = room(ALL, setup);
     let ended = room.rehearse("native");
-    ended.exits(3).tells(&["node warehouse did not get the rows of orders"]);
+    ended
+        .exits(3)
+        .tells(&["node warehouse did not get the rows of orders", "invalid input syntax for type integer: \"…\""]);
     assert!(!ended.stderr.contains("secret"), "{}", ended.stderr);
     for file in ["events.jsonl", "logs/warehouse.log"] {
         let text = std::fs::read_to_string(ended.out.join(file)).expect("it is kept");

@@ -394,7 +394,7 @@ impl server::Server for Server {
         let mut own = Lines;
         // More than asked for, since some are left out.
         let mut tail = self.host.log_tail(lines * 4).await;
-        tail.retain(|line| own.keep(line));
+        tail.retain(|line| own.keep(line).is_some());
         tail.split_off(tail.len().saturating_sub(lines))
     }
 

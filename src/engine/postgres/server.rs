@@ -383,9 +383,9 @@ async fn ask(endpoint: &Endpoint) -> Result<(String, BTreeMap<String, String>), 
 }
 
 /// The last lines that the server said of itself.
-fn own(lines: usize, mut tail: Vec<String>) -> Vec<String> {
+fn own(lines: usize, tail: Vec<String>) -> Vec<String> {
     let mut own = OwnLines::default();
-    tail.retain(|line| own.keep(line));
+    let mut tail: Vec<String> = tail.iter().filter_map(|line| Some(own.keep(line)?.into_owned())).collect();
     tail.split_off(tail.len().saturating_sub(lines))
 }
 

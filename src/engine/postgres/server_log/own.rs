@@ -1,5 +1,7 @@
 //! The server's own lines of its log, apart from those of its sessions, which hold statements and row values.
 
+use std::borrow::Cow;
+
 use crate::engine::postgres::blot;
 use crate::engine::server;
 
@@ -16,12 +18,12 @@ pub struct OwnLines {
 }
 
 impl server::OwnLines for OwnLines {
-    fn keep(&mut self, line: &str) -> bool {
+    fn keep<'l>(&mut self, line: &'l str) -> Option<Cow<'l, str>> {
         // Further lines of an entry begin with a tab.
         if !line.starts_with('\t') {
             self.inside = is_own(line);
         }
-        self.inside
+        self.inside.then(|| without_values(line))
     }
 }
 
@@ -29,16 +31,17 @@ impl server::OwnLines for OwnLines {
 fn is_own(line: &str) -> bool {
     let Some((_, rest)) = line.split_once("] ").filter(|(prefix, _)| prefix.contains(" [")) else { return true };
     match rest.split_once(':') {
-        Some(("ERROR", text)) => !holds_values(text.trim_start()),
         Some((level, _)) => !level.contains('@') && !ABOUT_STATEMENTS.contains(&level),
         None => false,
     }
 }
 
-/// Of errors that are nobody's session's: those of a worker that applies what a subscription receives are about rows.
-fn holds_values(text: &str) -> bool {
+/// Of errors that are nobody's session's, those of a worker that applies what a subscription receives may be about rows.
+fn without_values(line: &str) -> Cow<'_, str> {
+    let Some((before, text)) = line.split_once(" ERROR:  ") else { return Cow::Borrowed(line) };
     let of_names = ["logical replication ", "could not "].iter().any(|words| text.starts_with(words));
-    !of_names && blot::message(None, text) != text
+    let blotted = blot::message(None, text);
+    if of_names || blotted == text { Cow::Borrowed(line) } else { Cow::Owned(format!("{before} ERROR:  {blotted}")) }
 }
 
 #[cfg(test)]
@@ -65,8 +68,10 @@ postgres: could not access the server configuration file
 2026-01-02 03:04:08.000 UTC [46] FATAL:  could not write lock file: No space left on device
 ";
         let mut own = OwnLines::default();
-        let kept: Vec<&str> = log.lines().filter(|line| own.keep(line)).collect();
-        assert_eq!(kept.len(), 6, "{kept:?}");
+        let kept: Vec<_> = log.lines().filter_map(|line| own.keep(line)).collect();
+        assert_eq!(kept.len(), 7, "{kept:?}");
+        assert!(kept[3].ends_with("ERROR:  invalid input syntax for type integer: \"…\""), "{kept:?}");
+        assert!(kept[4].ends_with("missing replicated column: \"b\""), "{kept:?}");
         assert!(!kept.concat().contains("secret"), "{kept:?}");
     }
 }
