@@ -248,8 +248,10 @@ async fn extensions(
     prepared: Option<&Prepared>,
     kind: LabKind,
 ) -> Result<Option<String>, SnapshotError> {
-    let of_snapshot = prepared.map(|prepared| &prepared.requirements.extensions);
     let nodes = scenario.topology.nodes.iter().filter(|node| node.version == version);
+    // A subscriber gets a part of it, and has its own list.
+    let is_restored = nodes.clone().any(|node| node.subscribes.is_none());
+    let of_snapshot = prepared.filter(|_| is_restored).map(|prepared| &prepared.requirements.extensions);
     let of_nodes: Vec<&Extension> = nodes.flat_map(|node| &node.extensions).collect();
     // Into a container those of the nodes are brought where they are missing; in which version, shows there.
     let is_brought = |wanted: &Extension| {

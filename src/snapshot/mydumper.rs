@@ -150,6 +150,10 @@ fn named<'n>(stem: &'n str, known: &[&str]) -> Option<Named<'n>> {
         ("-schema-view", Stage::Views),
         ("-schema", Stage::Tables),
     ];
+    let whole = of_database.iter().find_map(|(ending, stage)| Some((stem.strip_suffix(ending)?, *stage)));
+    if let Some((database, stage)) = whole.filter(|(database, _)| known.contains(database)) {
+        return Some(Named { database, stage, rows_of: None });
+    }
     // The longest: a database's name may hold a dot, and begin as another's.
     let database = known.iter().filter(|known| stem.strip_prefix(**known).is_some_and(|rest| rest.starts_with('.')));
     let database = match database.max_by_key(|known| known.len()) {

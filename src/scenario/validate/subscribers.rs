@@ -44,14 +44,11 @@ pub(super) fn subscribers(
     }
 }
 
-/// A publication's name, and names of tables in their schemas.
+/// Names of tables in their schemas.
 fn form(subscribes: &SubscribesTable, problems: &mut Problems) {
     let mut wrong = |at, found: String, form: &str| {
         problems.raise(at, Mistake::WrongForm { found, form: form.to_owned(), hint: None });
     };
-    if let Some(At { value: Text(name), at }) = subscribes.publication.as_ref().filter(|name| name.value.0.is_empty()) {
-        wrong(*at, format!("\"{name}\""), "the name of a publication");
-    }
     let Some(At { value: tables, at }) = &subscribes.tables else { return };
     if tables.is_empty() {
         wrong(*at, "an empty list".to_owned(), "at least one table");
