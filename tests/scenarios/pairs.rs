@@ -93,6 +93,12 @@ fn rebuilt_table_on_18() {
 }
 
 #[test]
+fn rebuilt_table_on_two_shards() {
+    let _machine = alone();
+    pair_over("rebuilt-table", "native", "[topology]\nversion = \"15\"\nshards = 2");
+}
+
+#[test]
 fn standby_settings() {
     pair_on("standby-settings", "native", "postgres", "15");
 }
@@ -184,4 +190,15 @@ fn drifted_replica_on_11() {
 #[test]
 fn drifted_replica_on_mysql() {
     pair_on("drifted-replica", "docker", "mysql", "9.7");
+}
+
+/// Eight servers: four shards of two that write to each other.
+#[test]
+fn forgotten_shard() {
+    pair_on("forgotten-shard", "native", "mariadb", "10.11");
+}
+
+#[test]
+fn forgotten_shard_on_mysql() {
+    pair_on("forgotten-shard", "docker", "mysql", "9.7");
 }

@@ -44,7 +44,7 @@ fn two_rounds() {
     soaked(&room, rehearsal())
         .exits(0)
         .says(&["native, round 1 of 2, empty: up", "native, round 2 of 2, with a dump: up"])
-        .tells(&["native lab, four nodes, empty: up", "native lab, four nodes, with a dump: up", "median of 1"]);
+        .tells(&["native lab, eight nodes, empty: up", "native lab, eight nodes, with a dump: up", "median of 1"]);
     room.assert_clean();
 }
 

@@ -38,7 +38,7 @@ enum Task {
     Images(images::Args),
     /// Measure what rehearsing costs, against the bare server
     Bench(bench::Args),
-    /// Bring four nodes up and down again, many times in a row: nothing may be left
+    /// Bring eight nodes up and down again, many times in a row: nothing may be left
     Soak(soak::Args),
 }
 

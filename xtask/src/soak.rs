@@ -1,4 +1,4 @@
-//! `cargo xtask soak`: four nodes up and down again, many times in a row, through the command line. Nothing may be left of a round.
+//! `cargo xtask soak`: eight nodes up and down again, many times in a row, through the command line. Nothing may be left of a round.
 
 use std::collections::HashMap;
 use std::fs::{self, File, Permissions};
@@ -157,7 +157,7 @@ impl Soak {
         }
         for snapshot in [Snapshot::Empty, Snapshot::Dump] {
             let (up, down) = (&ups[snapshot as usize], &downs[snapshot as usize]);
-            tell(&format!("{name} lab, four nodes, {}: up {up}, down {down}", snapshot.name()));
+            tell(&format!("{name} lab, eight nodes, {}: up {up}, down {down}", snapshot.name()));
         }
         Ok(None)
     }
@@ -325,38 +325,35 @@ fn scenario(snapshot: Snapshot) -> String {
     format!("{TOPOLOGY}[snapshot]\nfrom = \"{from}\"\n{setup}{PROOF}")
 }
 
-const NODES: usize = 4;
+const NODES: usize = 8;
 
 const TOPOLOGY: &str = r#"name = "soak"
 
 [topology]
 engine = "mariadb"
 version = "10.11"
+shards = 4
 [topology.nodes.a]
 peers = ["b"]
 [topology.nodes.b]
 peers = ["a"]
-[topology.nodes.a_replica]
-replicates = "a"
-[topology.nodes.b_replica]
-replicates = "b"
 
 "#;
 
 const DUMP: &str =
     "CREATE TABLE orders (id int PRIMARY KEY, note varchar(40));\nINSERT INTO orders VALUES (1, 'one'), (2, 'two');\n";
 
-/// A row of each of the pair comes to all.
+/// Of each pair, a row of each comes to both.
 const PROOF: &str = r#"
 [[setup]]
 sql = "INSERT INTO orders VALUES (101, 'of a')"
 [[setup]]
 wait = { for = "caught_up", deadline = "60s" }
 [[setup]]
-on = "b"
+on = "side:b"
 sql = "INSERT INTO orders VALUES (102, 'of b')"
 [[setup]]
-on = ["a", "b", "a_replica", "b_replica"]
+on = "all"
 wait = { sql = "SELECT COUNT(*) = 2 FROM orders WHERE id > 100", deadline = "60s" }
 
 [[step]]

@@ -27,10 +27,39 @@ pub fn findings(facts: &Facts<'_>, judged: &[Judged<'_, '_>]) -> Vec<Finding> {
     found.extend(drift::findings(facts));
     found.extend(schema::findings(facts, judged));
     found.extend(data::findings(facts));
-    found.extend(statements::findings(facts));
+    found.extend(once(statements::findings(facts)));
     // Stable: findings of one code stay in the order in which the plan brought them about.
     found.sort_by(|a, b| b.severity.cmp(&a.severity).then(a.code.cmp(&b.code)));
     found
+}
+
+/// What a step did alike on several of its nodes, told once.
+fn once(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut told: Vec<(Finding, Vec<String>)> = Vec::new();
+    for finding in findings {
+        let same = |(known, _): &&mut (Finding, Vec<String>)| {
+            (known.code, &known.condition, &known.step) == (finding.code, &finding.condition, &finding.step)
+        };
+        match told.iter_mut().find(same) {
+            Some((known, nodes)) => {
+                nodes.extend(finding.node);
+                known.evidence.extend(finding.evidence);
+            }
+            None => {
+                let nodes = finding.node.iter().cloned().collect();
+                told.push((finding, nodes));
+            }
+        }
+    }
+    let told = told.into_iter().map(|(mut finding, nodes)| {
+        finding.evidence.truncate(EVIDENCE);
+        if nodes.iter().any(|node| *node != nodes[0]) {
+            finding.node = None;
+            finding.condition.push_str(&format!(" (on {})", list(&nodes, usize::MAX)));
+        }
+        finding
+    });
+    told.collect()
 }
 
 /// What a rule finds on each writer, told once where it finds the same on all of them; else each names its node.

@@ -30,7 +30,7 @@ struct Topology {
     proof: &'static str,
 }
 
-const TOPOLOGIES: [Topology; 3] = [
+const TOPOLOGIES: [Topology; 4] = [
     Topology {
         name: "mariadb-replicas",
         image: "rehearsal/mariadb:10.11",
@@ -43,6 +43,13 @@ const TOPOLOGIES: [Topology; 3] = [
         image: "rehearsal/mariadb:10.11",
         nodes: "engine = \"mariadb\"\nversion = \"10.11\"\n[topology.nodes.a]\npeers = [\"b\"]\n[topology.nodes.b]\npeers = [\"a\"]\n",
         proof: READ_ON_BOTH,
+    },
+    Topology {
+        name: "mariadb-shards",
+        image: "rehearsal/mariadb:10.11",
+        nodes: "engine = \"mariadb\"\nversion = \"10.11\"\nshards = 4\n[topology.nodes.a]\npeers = [\"b\"]\n[topology.nodes.b]\n\
+                peers = [\"a\"]\n",
+        proof: READ_ON_BOTH_OF_EACH,
     },
     Topology {
         name: "postgres-standbys",
@@ -67,6 +74,20 @@ wait = { sql = "SELECT COUNT(*) = 1 FROM proof", deadline = "60s" }
 on = "b"
 sql = "INSERT INTO proof VALUES (2)"
 [[setup]]
+wait = { sql = "SELECT COUNT(*) = 2 FROM proof", deadline = "60s" }
+"#;
+
+const READ_ON_BOTH_OF_EACH: &str = r#"
+[[setup]]
+on = "side:b"
+at_once = "all"
+wait = { sql = "SELECT COUNT(*) = 1 FROM proof", deadline = "60s" }
+[[setup]]
+on = "side:b"
+at_once = "all"
+sql = "INSERT INTO proof VALUES (2)"
+[[setup]]
+at_once = "all"
 wait = { sql = "SELECT COUNT(*) = 2 FROM proof", deadline = "60s" }
 "#;
 
@@ -163,10 +184,10 @@ fn up_and_down(binary: &Path, scenario: &Path, lab: &str) -> anyhow::Result<f64>
     Ok(elapsed_s)
 }
 
-/// Free a moment ago: the engines' own tools find none by themselves.
-fn free_ports() -> anyhow::Result<[u16; 3]> {
-    let listeners = [(); 3].map(|()| TcpListener::bind(("127.0.0.1", 0)));
-    let mut ports = [0; 3];
+/// Free a moment ago, one for each server of the largest topology: the engines' own tools find none by themselves.
+fn free_ports() -> anyhow::Result<[u16; 8]> {
+    let listeners = [(); 8].map(|()| TcpListener::bind(("127.0.0.1", 0)));
+    let mut ports = [0; 8];
     for (port, listener) in ports.iter_mut().zip(&listeners) {
         let listener = listener.as_ref().map_err(|error| anyhow::anyhow!("no port is free: {error}"))?;
         *port = listener.local_addr()?.port();
@@ -224,7 +245,7 @@ mod tests {
             assert!(!ci(), "no MariaDB 10.11 on this machine, and CI=true skips nothing");
             return;
         }
-        let [_, pair, _] = TOPOLOGIES;
+        let [_, pair, ..] = TOPOLOGIES;
         assert!(pair.by_script("native").unwrap() > 0.0);
         let unknown = Topology { name: "mariadb-ring", ..pair };
         let refused = unknown.by_script("native").unwrap_err().to_string();

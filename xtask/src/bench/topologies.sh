@@ -2,8 +2,10 @@
 # A topology by the engines' own tools alone, one server after the other, until a row has come to each. Says "proven" then, and takes
 # all of it down again at the end of its standard input.
 #
-#     topologies.sh mariadb-replicas|mariadb-pair|postgres-standbys native FOLDER PORT PORT PORT
-#     topologies.sh mariadb-replicas|mariadb-pair|postgres-standbys docker FOLDER IMAGE
+#     topologies.sh mariadb-replicas|mariadb-pair|mariadb-shards|postgres-standbys native FOLDER PORT…
+#     topologies.sh mariadb-replicas|mariadb-pair|mariadb-shards|postgres-standbys docker FOLDER IMAGE
+#
+# A port for each server.
 set -eu
 shape=$1 lab=$2 folder=$3
 shift 3
@@ -13,7 +15,13 @@ nodes='' pids='' account=$(id -un) as=''
 PATH=$PATH:/usr/sbin
 
 case $lab in
-native) port_a=$1 port_b=$2 port_c=$3 ;;
+native)
+    for node in a b c d e f g h; do
+        [ $# -gt 0 ] || break
+        eval "port_$node=$1"
+        shift
+    done
+    ;;
 docker) image=$1 ;;
 esac
 
@@ -75,6 +83,20 @@ start_mariadb() {
     fi
     await "$node" 'SELECT 1' 1
     ask "$node" "SET sql_log_bin = 0; CREATE USER replication@'%'; GRANT REPLICATION SLAVE ON *.* TO replication@'%'"
+}
+
+# masters ONE OTHER: each writes to the other, proven both ways
+masters() {
+    for number in 1 2; do
+        start_mariadb "$(eval "echo \$$number")" "$number" --binlog-format=ROW --gtid-domain-id="$number" \
+            --gtid-strict-mode=ON --auto-increment-increment=2 --auto-increment-offset="$number"
+    done
+    follow "$2" "$1"
+    follow "$1" "$2"
+    ask "$1" 'CREATE DATABASE shop; CREATE TABLE shop.proof (n int PRIMARY KEY); INSERT INTO shop.proof VALUES (1)'
+    await "$2" 'SELECT COUNT(*) FROM shop.proof' 1
+    ask "$2" 'INSERT INTO shop.proof VALUES (2)'
+    await "$1" 'SELECT COUNT(*) FROM shop.proof' 2
 }
 
 # follow NODE OTHER
@@ -143,17 +165,12 @@ mariadb-replicas)
     ask a 'CREATE DATABASE shop; CREATE TABLE shop.proof (n int PRIMARY KEY); INSERT INTO shop.proof VALUES (1)'
     for node in b c; do await "$node" 'SELECT COUNT(*) FROM shop.proof' 1; done
     ;;
-mariadb-pair)
-    for number in 1 2; do
-        start_mariadb "$(echo "$number" | tr 12 ab)" "$number" --binlog-format=ROW --gtid-domain-id="$number" \
-            --gtid-strict-mode=ON --auto-increment-increment=2 --auto-increment-offset="$number"
-    done
-    follow b a
-    follow a b
-    ask a 'CREATE DATABASE shop; CREATE TABLE shop.proof (n int PRIMARY KEY); INSERT INTO shop.proof VALUES (1)'
-    await b 'SELECT COUNT(*) FROM shop.proof' 1
-    ask b 'INSERT INTO shop.proof VALUES (2)'
-    await a 'SELECT COUNT(*) FROM shop.proof' 2
+mariadb-pair) masters a b ;;
+mariadb-shards)
+    masters a b
+    masters c d
+    masters e f
+    masters g h
     ;;
 postgres-standbys)
     start_primary
