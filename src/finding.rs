@@ -96,6 +96,14 @@ codes! {
         "a fresh connection was refused",
         "new sessions of the application cannot start",
         "keep the server up and accepting, or mark the downtime in the limits";
+    WorkloadFailed, "workload-failed", Error,
+        "a statement of a workload that worked before the plan was refused with an error",
+        "what the application commits fails from this moment on",
+        "change the schema in steps that both the old and the new application can work with: expand, move over, contract";
+    ConsumerEnded, "consumer-ended", Error,
+        "a program kept running beside a node ended by itself since the plan began",
+        "whatever it feeds gets nothing more until somebody starts it again",
+        "look at its output, and keep what it reads until it reads something else";
     ReplicationBroken, "replication-broken", Error,
         "a replica came to a standstill and will not go on by itself",
         "its readers see the past, the log that it has not read fills the writer's disk, and it cannot take over",

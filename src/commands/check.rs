@@ -11,7 +11,9 @@ use crate::engine::server;
 use crate::lab::{self, LabError, LabKind, Lacking, Outfit};
 use crate::lint;
 use crate::rehearsal::run::offer;
-use crate::scenario::{self, Action, Extension, Package, Scenario, ScenarioErrors, SnapshotSource, Step, Topology};
+use crate::scenario::{
+    self, Action, Command, Extension, Package, Scenario, ScenarioErrors, SnapshotSource, Step, Topology,
+};
 use crate::settings::LabChoice;
 use crate::snapshot::{self, Prepared, SnapshotError};
 
@@ -295,6 +297,9 @@ pub(super) fn missing_variables(scenario: &Scenario) -> Vec<String> {
     for step in scenario.setup.iter().chain(&scenario.steps) {
         of_step(step, &mut names);
     }
+    for consumer in &scenario.topology.consumers {
+        names.extend(of_command(&consumer.command));
+    }
     names.retain(|name| std::env::var_os(name).is_none());
     names.sort_unstable();
     names.dedup();
@@ -303,9 +308,13 @@ pub(super) fn missing_variables(scenario: &Scenario) -> Vec<String> {
 
 fn of_step<'s>(step: &'s Step, names: &mut Vec<&'s str>) {
     if let Action::Command(command) = &step.action {
-        names.extend(command.env.values().filter_map(|value| value.strip_prefix("env:")));
+        names.extend(of_command(command));
     }
     for undo in &step.undo {
         of_step(undo, names);
     }
+}
+
+fn of_command(command: &Command) -> impl Iterator<Item = &str> {
+    command.env.values().filter_map(|value| value.strip_prefix("env:"))
 }

@@ -27,3 +27,4 @@ pub mod statistics;
 pub mod subscription;
 pub mod url;
 pub mod waits;
+pub mod workload;

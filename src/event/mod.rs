@@ -201,6 +201,37 @@ pub enum Event {
     },
     /// One probe's latencies over one phase.
     ProbeSummary(Box<ProbeSummary>),
+    /// Tables that committed traffic writes to, as the server saw it lock them: their rows change for other reasons than the release.
+    TrafficWrites {
+        #[serde(flatten)]
+        by: Traffic,
+        tables: Vec<String>,
+    },
+    /// What one workload did in one phase or step; several of one add up.
+    WorkloadSummary(Box<WorkloadSummary>),
+    /// The first time that a statement of a workload failed in this way, in this phase or step.
+    WorkloadFailed(Box<WorkloadFailed>),
+    /// A workload that did not work before the plan, and was given up.
+    WorkloadDropped {
+        /// Position in the scenario, from 0.
+        workload: usize,
+        reason: String,
+    },
+    /// A program that is kept running beside a node has begun.
+    ConsumerStarted {
+        consumer: String,
+        node: String,
+        /// File of the run's folder with its output.
+        output: String,
+    },
+    ConsumerEnded {
+        consumer: String,
+        /// It was told to; else it ended by itself.
+        asked: bool,
+        /// None where a signal ended it.
+        exit: Option<i32>,
+        signal: Option<i32>,
+    },
     /// How late the harness itself ran since the last one.
     HarnessLag {
         max_ms: f64,
@@ -581,6 +612,10 @@ pub enum Owner {
     Probe {
         probe: u32,
     },
+    Workload {
+        /// Position in the scenario, from 0.
+        workload: usize,
+    },
     /// The transaction kept open on a table.
     Reader {
         table: String,
@@ -593,6 +628,55 @@ pub enum Owner {
     Other {
         application: String,
     },
+}
+
+/// Who commits rows beside the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "kebab-case")]
+pub enum Traffic {
+    /// By its position in the scenario, from 0.
+    Workload { workload: usize },
+    /// A custom probe with `commit = true`.
+    Probe { probe: u32 },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkloadSummary {
+    /// Position in the scenario, from 0.
+    pub workload: usize,
+    /// [`Phase::Control`], [`Phase::Plan`] or [`Phase::After`].
+    pub phase: Phase,
+    /// Within the plan: the step during which the iterations began; none between steps.
+    pub step: Option<usize>,
+    /// How long it was meant to run meanwhile.
+    pub ran_ms: f64,
+    /// Iterations, those that failed among them.
+    pub count: u64,
+    pub errors: u64,
+    /// Starts that were let go by, for all its sessions were busy.
+    pub missed: u64,
+    /// Of iterations from their intended start, in microseconds: an HDR histogram, V2 deflate, base64.
+    pub histogram: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkloadFailed {
+    /// Position in the scenario, from 0.
+    pub workload: usize,
+    pub phase: Phase,
+    /// The step that ran when the answer came.
+    pub step: Option<usize>,
+    pub place: Place,
+    pub error: SqlError,
+    /// It waited for longer than its sessions may; nobody refused it.
+    pub gave_up: bool,
+}
+
+impl Owner {
+    /// Somebody who is there without a release too: a probe, or a workload.
+    pub fn is_user(&self) -> bool {
+        matches!(self, Owner::Probe { .. } | Owner::Workload { .. })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

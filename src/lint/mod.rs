@@ -1,10 +1,11 @@
-//! What can be known of a plan's SQL before anything starts.
+//! What can be known of a plan's SQL, and of the workloads', before anything starts.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::engine::release::Script;
 use crate::engine::script::{ScriptProblem, Source};
+use crate::engine::workload::Template;
 use crate::scenario::{Action, Scenario, Step};
 
 /// What the scenario's scripts hold.
@@ -16,7 +17,7 @@ pub struct Read {
     pub touched: Option<BTreeSet<String>>,
 }
 
-/// Reads every script of the scenario, undo and setup included, without running any.
+/// Reads every script of the scenario, undo, setup and workloads included, without running any.
 pub fn read(scenario: &Scenario) -> Read {
     let folder = scenario.file.parent().unwrap_or(Path::new("."));
     let mut problems = Vec::new();
@@ -30,6 +31,13 @@ pub fn read(scenario: &Scenario) -> Read {
             touched.extend(more);
             touched
         });
+    }
+    for workload in &scenario.workloads {
+        // Whatever an address is, it is text.
+        let nodes = |node: &str, _| scenario.topology.node(node).map(|_| "0".to_owned());
+        if let Err(wrong) = Template::read(scenario.topology.engine, &workload.file, folder, &nodes) {
+            problems.extend(wrong);
+        }
     }
     Read { problems, touched }
 }

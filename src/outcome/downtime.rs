@@ -140,8 +140,8 @@ fn because(facts: &Facts<'_>, window: &WindowFacts<'_>) -> Because {
     if window.refused() {
         return Because::Error;
     }
-    // One probe behind another is two users in each other's way, as they are without a release.
-    if blocked_by(facts, window).iter().any(|session| !matches!(session.owner, Owner::Probe { .. })) {
+    // One user behind another is as it is without a release.
+    if blocked_by(facts, window).iter().any(|session| !session.owner.is_user()) {
         return Because::Lock;
     }
     let held_ms = holder_on(facts, window, probe, probe.spec.table.as_deref()).map(|holder| holder.held_ms);

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::traffic::{ConsumerFacts, WorkloadFailure};
 use super::words::bare;
 use crate::event::{
     CloneKind, DiffResult, DownCause, Downtime, Event, LagSample, NotProbed, Owner, Phase, ProbeSpec, ProbeSummary,
-    Recorded, Session, SqlError, Statement, StepError, StepResult, StepRole, TableSize,
+    Recorded, Session, SqlError, Statement, StepError, StepResult, StepRole, TableSize, Traffic, WorkloadSummary,
 };
 use crate::scenario::{self, Scenario};
 use crate::stats::{Interval, covered_ms};
@@ -32,6 +33,13 @@ pub struct Facts<'a> {
     pub windows: Vec<WindowFacts<'a>>,
     pub waits: Vec<WaitFacts<'a>>,
     pub summaries: Vec<(u64, &'a ProbeSummary)>,
+    pub workload_summaries: Vec<&'a WorkloadSummary>,
+    pub workload_failures: Vec<WorkloadFailure<'a>>,
+    /// Why a workload was given up, by its position.
+    pub workloads_dropped: BTreeMap<usize, &'a str>,
+    /// Who commits rows beside the plan, and to which tables.
+    pub traffic: Vec<(&'a Traffic, &'a [String])>,
+    pub consumers: Vec<ConsumerFacts<'a>>,
     pub disk: Vec<(&'a str, Option<u64>, u64)>,
     pub lag: Vec<LagFacts<'a>>,
     pub standstills: Vec<Standstill<'a>>,
@@ -176,17 +184,21 @@ impl WindowFacts<'_> {
     /// The server refused the operation; one that gave up waiting for an answer or a lock, or that a deadlock ended, was only late: done
     /// again, it is done.
     pub fn refused(&self) -> bool {
-        const QUERY_CANCELED: &str = "57014";
-        const LOCK_NOT_AVAILABLE: &str = "55P03";
-        const DEADLOCK_DETECTED: &str = "40P01";
-        // ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK, ER_QUERY_INTERRUPTED, ER_STATEMENT_TIMEOUT (MariaDB), ER_QUERY_TIMEOUT (MySQL).
-        const OF_MYSQL: [&str; 5] = ["1205", "1213", "1317", "1969", "3024"];
-        let late = [QUERY_CANCELED, LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED];
         match self.error() {
-            Some(error) => ![&late[..], &OF_MYSQL].concat().contains(&error.code.as_str()),
+            Some(error) => !is_only_late(&error.code),
             None => self.cause == DownCause::Error,
         }
     }
+}
+
+/// Whether that code says that a statement waited for too long, or was undone for others' sake.
+pub fn is_only_late(code: &str) -> bool {
+    const QUERY_CANCELED: &str = "57014";
+    const LOCK_NOT_AVAILABLE: &str = "55P03";
+    const DEADLOCK_DETECTED: &str = "40P01";
+    // ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK, ER_QUERY_INTERRUPTED, ER_STATEMENT_TIMEOUT (MariaDB), ER_QUERY_TIMEOUT (MySQL).
+    const OF_MYSQL: [&str; 5] = ["1205", "1213", "1317", "1969", "3024"];
+    [QUERY_CANCELED, LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED].contains(&code) || OF_MYSQL.contains(&code)
 }
 
 impl<'a> StepRun<'a> {
@@ -227,6 +239,11 @@ impl<'a> Facts<'a> {
             windows: Vec::new(),
             waits: Vec::new(),
             summaries: Vec::new(),
+            workload_summaries: Vec::new(),
+            workload_failures: Vec::new(),
+            workloads_dropped: BTreeMap::new(),
+            traffic: Vec::new(),
+            consumers: Vec::new(),
             disk: Vec::new(),
             lag: Vec::new(),
             standstills: Vec::new(),
@@ -311,7 +328,10 @@ impl<'a> Facts<'a> {
                 self.ended = true;
                 self.end_ms = self.end_ms.max(*elapsed_ms);
             }
-            _ => self.take_plan(recorded),
+            _ => {
+                self.take_traffic(recorded);
+                self.take_plan(recorded);
+            }
         }
     }
 
@@ -500,6 +520,10 @@ impl<'a> Facts<'a> {
             Owner::Probe { probe } => match self.probes.get(probe) {
                 Some(facts) => format!("probe \"{}\"", facts.spec.name),
                 None => format!("probe {probe}"),
+            },
+            Owner::Workload { workload } => match self.scenario.workloads.get(*workload) {
+                Some(planned) => format!("workload \"{}\"", planned.name),
+                None => format!("workload {}", workload + 1),
             },
             Owner::Reader { table } => format!("the transaction kept open on {}", bare(table)),
             Owner::Server { what } => what.clone(),

@@ -9,7 +9,7 @@ use super::growth::sampled;
 use super::model::{Because, Gap, NotRehearsed, Step, StepState};
 use super::words::{bare, count, duration, list, number, percent};
 use crate::event::{CloneKind, DiffResult, Phase, StepRole};
-use crate::scenario::{EngineKind, Node};
+use crate::scenario::{During, EngineKind, Node};
 
 /// At most this many names stand in one line.
 const NAMED: usize = 6;
@@ -21,13 +21,14 @@ pub fn not_rehearsed(facts: &Facts<'_>, steps: &[Step]) -> Vec<NotRehearsed> {
     gaps.extend(sampled_tables(facts));
     gaps.extend(empty_tables(facts));
     gaps.extend(not_probed(facts));
-    gaps.push(gap(Gap::Workload, "no committed traffic of the application ran beside the plan".into(), Vec::new()));
+    gaps.extend(workloads(facts));
     gaps.extend(load_and_role(facts));
     gaps.extend(replicas(facts));
     gaps.extend(machine(facts));
     gaps.extend(undo(facts));
     gaps.extend(network(facts));
     gaps.extend(comparison(facts));
+    gaps.extend(traffic(facts));
     gaps.extend(comparisons(facts));
     gaps.extend(not_compared_nodes(facts));
     gaps
@@ -154,6 +155,55 @@ fn not_compared_nodes(facts: &Facts<'_>) -> Option<NotRehearsed> {
     (!names.is_empty()).then(|| gap(Gap::Comparison, what, names))
 }
 
+/// Workloads that did not run beside the plan.
+fn workloads(facts: &Facts<'_>) -> Vec<NotRehearsed> {
+    let ran = |workload: Option<usize>| {
+        let of = facts.workload_summaries.iter().filter(|summary| summary.phase == Phase::Plan && summary.count > 0);
+        of.map(|summary| summary.workload).any(|ran| workload.is_none_or(|workload| ran == workload))
+    };
+    let mut gaps = Vec::new();
+    if !ran(None) {
+        let what = "no committed traffic of the application ran beside the plan".into();
+        gaps.push(gap(Gap::Workload, what, Vec::new()));
+    }
+    for (nth, planned) in facts.scenario.workloads.iter().enumerate() {
+        let for_plan = matches!(planned.during, During::During | During::All);
+        let what = match facts.workloads_dropped.get(&nth) {
+            Some(reason) => format!("workload \"{}\" was not run: {reason}", planned.name),
+            None if for_plan && !ran(Some(nth)) && facts.plan_started_ms().is_some() => {
+                format!("workload \"{}\" came to no iteration while the plan ran", planned.name)
+            }
+            None => continue,
+        };
+        gaps.push(gap(Gap::Workload, what, vec![planned.name.clone()]));
+    }
+    gaps
+}
+
+/// Tables whose rows changed by traffic, by who it was.
+fn traffic(facts: &Facts<'_>) -> Vec<NotRehearsed> {
+    let Some(diff) = diffs::merged(&facts.diffs) else { return Vec::new() };
+    let mut by: BTreeMap<Vec<String>, BTreeSet<String>> = BTreeMap::new();
+    let expected = facts.scenario.expect.unchanged.iter();
+    let tables = diff.data.iter().map(|change| &change.table).chain(expected);
+    for table in tables {
+        let who = facts.traffic_on(table);
+        if !who.is_empty() {
+            by.entry(who).or_default().insert(bare(table).into());
+        }
+    }
+    let line = |(who, tables): (Vec<String>, BTreeSet<String>)| {
+        let names: Vec<String> = tables.into_iter().collect();
+        let what = format!(
+            "what changed in the rows of {} was not judged: changed by {} as well",
+            list(&names, NAMED),
+            list(&who, NAMED)
+        );
+        gap(Gap::Comparison, what, names)
+    };
+    by.into_iter().map(line).collect()
+}
+
 fn load_and_role(facts: &Facts<'_>) -> Vec<NotRehearsed> {
     let probes = &facts.scenario.probes;
     let mut gaps = Vec::new();
@@ -229,6 +279,7 @@ fn undo(facts: &Facts<'_>) -> Option<NotRehearsed> {
 fn network(facts: &Facts<'_>) -> Option<NotRehearsed> {
     let mut names: Vec<String> =
         facts.steps.iter().filter(|run| run.action == "command").map(|run| run.name.into()).collect();
+    names.extend(facts.consumers.iter().map(|consumer| consumer.name.into()));
     names.dedup();
     let ran = if names.len() == 1 { "a program" } else { "programs" };
     let what = format!(

@@ -12,12 +12,14 @@ mod rules;
 pub(crate) mod sample;
 #[cfg(test)]
 mod tests;
+mod traffic;
 pub mod words;
 
 use std::collections::BTreeMap;
 
 pub use model::*;
 pub use progress::{Progress, StepNow, Wait};
+pub use traffic::{Consumer, Workload, WorkloadFault, WorkloadPhase};
 
 use crate::event::{Phase, Recorded, StepResult, StepRole};
 use crate::finding::{Finding, Severity};
@@ -118,6 +120,8 @@ fn fold(facts: &Facts<'_>) -> Outcome {
         fail_on,
         steps,
         probes,
+        workloads: traffic::workloads(facts),
+        consumers: traffic::consumers(facts),
         downtime,
         locks,
         lag: lag(facts),
@@ -473,6 +477,8 @@ fn without_start() -> Outcome {
         fail_on: Severity::Error,
         steps: Vec::new(),
         probes: Vec::new(),
+        workloads: Vec::new(),
+        consumers: Vec::new(),
         downtime: DowntimeTotals::default(),
         locks: Vec::new(),
         lag: Vec::new(),

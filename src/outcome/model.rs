@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::traffic::{Consumer, Workload};
 use super::words::duration;
 use crate::event::{CloneKind, DiffResult, Operation, Phase, Place, Session, SqlError, Statement, StepRole, Work};
 use crate::finding::{Finding, Severity};
@@ -49,6 +50,12 @@ pub struct Outcome {
     /// Setup, plan and undo in the order in which they ran, then those that were not reached; one entry a node.
     pub steps: Vec<Step>,
     pub probes: Vec<Probe>,
+    /// Committed traffic, in the scenario's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workloads: Vec<Workload>,
+    /// Programs kept running beside the nodes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consumers: Vec<Consumer>,
     pub downtime: DowntimeTotals,
     pub locks: Vec<LockWait>,
     /// Replication lag by node; empty where nothing replicates.

@@ -19,6 +19,8 @@ pub struct Progress {
     /// On how many nodes each step is, of setup and of the plan.
     on: [Vec<usize>; 2],
     probes: BTreeMap<u32, ProbeSpec>,
+    /// Names of the workloads, in the scenario's order.
+    workloads: Vec<String>,
     open: BTreeMap<u64, (u32, f64)>,
     read: Vec<Interval>,
     write: Vec<Interval>,
@@ -60,6 +62,7 @@ impl Progress {
     pub fn take(&mut self, recorded: &Recorded) {
         match &recorded.event {
             Event::RunStarted { scenario, .. } => {
+                self.workloads = scenario.workloads.iter().map(|workload| workload.name.clone()).collect();
                 let on = |steps: &[scenario::Step]| steps.iter().map(|step| step.on.len()).collect();
                 self.on = [on(&scenario.setup), on(&scenario.steps)];
                 let budget = |budget: std::time::Duration| budget.as_secs_f64() * 1e3;
@@ -207,6 +210,10 @@ impl Progress {
             },
             Owner::Probe { probe } => {
                 self.probes.get(probe).map_or_else(|| format!("probe {probe}"), |spec| spec.name.clone())
+            }
+            Owner::Workload { workload } => {
+                let named = self.workloads.get(*workload);
+                named.map_or_else(|| format!("workload {}", workload + 1), |name| format!("workload \"{name}\""))
             }
             Owner::Reader { table } => format!("the transaction kept open on {}", bare(table)),
             Owner::Server { what } => what.clone(),

@@ -189,7 +189,7 @@ impl Watch {
         let sql = match owner {
             Owner::Step { .. } => Some(back_end.sql.clone()),
             Owner::Other { .. } => Some(without_literals(self.engine, &back_end.sql)),
-            Owner::Probe { .. } | Owner::Reader { .. } | Owner::Server { .. } => None,
+            Owner::Probe { .. } | Owner::Workload { .. } | Owner::Reader { .. } | Owner::Server { .. } => None,
         };
         Some(Session { pid, owner, sql })
     }

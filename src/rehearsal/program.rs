@@ -128,7 +128,7 @@ fn without(secrets: &[String], mut statement: Statement) -> Statement {
     statement
 }
 
-fn substituted(runner: &Runner<'_>, command: &Command) -> Command {
+pub(super) fn substituted(runner: &Runner<'_>, command: &Command) -> Command {
     let run = match &command.run {
         Invocation::Shell(line) => Invocation::Shell(runner.substitute(line)),
         Invocation::Argv(words) => Invocation::Argv(words.iter().map(|word| runner.substitute(word)).collect()),

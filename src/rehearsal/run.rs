@@ -4,16 +4,18 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::{join, join_all, select_all, try_join_all};
 use tokio_util::sync::CancellationToken;
 
+use super::consumers::{Around, Consumers, Planned};
 use super::dispatcher::Events;
 use super::plan;
+use super::program;
 use super::replication::{self, Why};
 use super::step::{Runner, StepEnd};
 use super::watching::{Watched, Watching};
@@ -78,6 +80,14 @@ pub(super) enum Failure {
 impl Failure {
     pub(super) fn harness(error: &dyn std::error::Error, hint: Option<String>) -> Failure {
         Failure::Harness { what: with_causes(error), hint, log: Vec::new() }
+    }
+
+    /// The same, with what failed before it.
+    pub(super) fn of(self, subject: &str) -> Failure {
+        match self {
+            Failure::Stopped => Failure::Stopped,
+            Failure::Harness { what, hint, log } => Failure::Harness { what: format!("{subject}: {what}"), hint, log },
+        }
     }
 
     /// What failed for want of a whole server.
@@ -167,7 +177,7 @@ async fn carry_out(
     let stop = cancel.child_token();
     let gone = Gone::new();
     let ended = {
-        let released = AtomicBool::new(false);
+        let released = Arc::new(AtomicBool::new(false));
         let stages = Stages { rehearsal, events, topology: &topology, stop: &stop, released: &released };
         let writers = topology.writers().map(|writer| watch_server(writer, &gone, &stop));
         let replicas = topology.followers().map(|replica| watch_replica(replica, events, &gone, &stop, &released));
@@ -285,7 +295,7 @@ struct Stages<'a> {
     topology: &'a Topology,
     stop: &'a CancellationToken,
     /// The plan has begun.
-    released: &'a AtomicBool,
+    released: &'a Arc<AtomicBool>,
 }
 
 impl Stages<'_> {
@@ -294,6 +304,10 @@ impl Stages<'_> {
             Extent::Whole => self.all().await,
             Extent::UpToPlan => {
                 self.phase(Phase::Restore, self.restore()).await?;
+                for consumer in &self.rehearsal.scenario.topology.consumers {
+                    let what = format!("consumer \"{}\" is not run: it belongs to a rehearsal", consumer.name);
+                    self.events.send(Event::Warned { what });
+                }
                 self.unless_stopped(async { Ok(self.topology.as_in_production().await?) }).await
             }
         }
@@ -302,6 +316,15 @@ impl Stages<'_> {
     async fn all(&self) -> Result<(), Failure> {
         self.phase(Phase::Restore, self.restore()).await?;
         self.phase(Phase::Keep, self.unless_stopped(self.keep_before())).await?;
+        let consumers = self.unless_stopped(self.consumers()).await?;
+        let after = self.watched().await;
+        consumers.stop().await;
+        after?;
+        self.phase(Phase::Compare, self.unless_stopped(self.compare())).await
+    }
+
+    /// The plan, and whoever watches it.
+    async fn watched(&self) -> Result<(), Failure> {
         let watching = self.phase(Phase::Control, self.unless_stopped(self.watch())).await?;
         let plan = self.phase(Phase::Plan, self.plan(&watching)).await;
         let after = match plan {
@@ -309,8 +332,31 @@ impl Stages<'_> {
             stopped => stopped,
         };
         watching.stop().await;
-        after?;
-        self.phase(Phase::Compare, self.unless_stopped(self.compare())).await
+        after
+    }
+
+    /// Starts the programs that are kept running beside the nodes.
+    async fn consumers(&self) -> Result<Consumers, Failure> {
+        let runner = self.runner(None);
+        let mut planned = Vec::new();
+        for consumer in &self.rehearsal.scenario.topology.consumers {
+            let node = runner.node(&consumer.of);
+            let endpoint = match &consumer.run_as {
+                Some(role) => node.endpoint_as(role).await?,
+                None => node.endpoint(),
+            };
+            let command = program::substituted(&runner, &consumer.command);
+            planned.push(Planned { name: consumer.name.clone(), node: consumer.of.clone(), command, endpoint });
+        }
+        let around = Around {
+            passwords: self.topology.passwords(),
+            scratch: self.writer().lab_folder().to_owned(),
+            folder: self.rehearsal.folder.to_owned(),
+            events: self.events.clone(),
+            released: Arc::clone(self.released),
+            stop: self.stop.clone(),
+        };
+        Ok(Consumers::start(planned, &around))
     }
 
     async fn phase<T>(&self, phase: Phase, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
@@ -448,7 +494,9 @@ impl Stages<'_> {
 
     async fn watch(&self) -> Result<Watching, Failure> {
         let Rehearsal { scenario, touched, .. } = self.rehearsal;
-        let watched = Watched { topology: self.topology, probes: &scenario.probes, touched: touched.as_ref() };
+        let runner = self.runner(None);
+        let nodes = |name: &str, field| Some(runner.node_field(name, field));
+        let watched = Watched { topology: self.topology, scenario, touched: touched.as_ref(), nodes: &nodes };
         let watching = Watching::start(watched, self.events, self.stop).await?;
         watching.control(CONTROL).await;
         Ok(watching)
@@ -470,6 +518,8 @@ impl Stages<'_> {
             }
         }
         self.released.store(true, Ordering::Relaxed);
+        // Workloads rest or begin with the plan, and not with its first step.
+        watching.enter_plan().await;
         plan::run(&Runner { logins, ..self.runner(Some(watching)) }, steps).await
     }
 

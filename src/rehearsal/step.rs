@@ -351,14 +351,17 @@ impl Runner<'_> {
 
     /// Puts addresses in place of `${node.…}`; the scenario names no node that is not there.
     pub(super) fn substitute(&self, text: &str) -> String {
-        scenario::substitute(text, |name, field| {
-            let endpoint = self.node(name).endpoint();
-            match field {
-                NodeField::Host => endpoint.host,
-                NodeField::Port => endpoint.port.to_string(),
-                NodeField::Url => endpoint.url(),
-            }
-        })
+        scenario::substitute(text, |name, field| self.node_field(name, field))
+    }
+
+    /// An address of a node that is there.
+    pub(super) fn node_field(&self, name: &str, field: NodeField) -> String {
+        let endpoint = self.node(name).endpoint();
+        match field {
+            NodeField::Host => endpoint.host,
+            NodeField::Port => endpoint.port.to_string(),
+            NodeField::Url => endpoint.url(),
+        }
     }
 
     /// A script that stands in the scenario file itself.

@@ -1,9 +1,10 @@
-//! Everyone who watches the plan: probes, observers, readers, and those who look at replication; started and stopped together.
+//! Everyone who watches the plan or works beside it: probes, observers, readers, workloads, and those who look at replication; started and
+//! stopped together.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures::future::{join_all, try_join_all};
+use futures::future::{OptionFuture, join, join_all, try_join_all};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -16,9 +17,11 @@ use super::probes::{self, Preparation, ProbesHandle, Spent};
 use super::readers::Readers;
 use super::replication::Replication;
 use super::run::Failure;
+use super::workloads::{Against, Workloads};
 use crate::engine::probing;
+use crate::engine::workload::NodeNames;
 use crate::event::{Event, Phase};
-use crate::scenario::Probes;
+use crate::scenario::Scenario;
 use crate::topology::{Node, Topology};
 
 /// Those of every shard.
@@ -35,12 +38,14 @@ pub(super) struct Watching {
 #[derive(Clone, Copy)]
 pub(super) struct Watched<'a> {
     pub topology: &'a Topology,
-    pub probes: &'a Probes,
+    pub scenario: &'a Scenario,
     /// Identifiers in the plan's text; none = a program may touch any table.
     pub touched: Option<&'a BTreeSet<String>>,
+    /// What of a node stands in workloads.
+    pub nodes: &'a NodeNames<'a>,
 }
 
-/// Those of one shard. Probes, observer and readers are on its writer.
+/// Those of one shard. Probes, observer, readers and workloads are on its writer.
 struct OnShard {
     writer: String,
     /// Its other nodes.
@@ -49,6 +54,7 @@ struct OnShard {
     probes: Mutex<ProbesHandle>,
     observer: Observer,
     readers: Mutex<Option<Readers>>,
+    workloads: Option<Workloads>,
     replication: Option<Replication>,
     observing: Observing,
 }
@@ -64,7 +70,7 @@ impl Watching {
     }
 
     pub async fn control(&self, lasts: Duration) {
-        join_all(self.shards.iter().map(|shard| async { shard.probes.lock().await.control(lasts).await })).await;
+        join_all(self.shards.iter().map(|shard| shard.control(lasts))).await;
     }
 
     /// Whose session is whose on that node; none where nobody looks at it.
@@ -80,14 +86,18 @@ impl Watching {
         told.then_some(&shard.observing.current)
     }
 
+    pub async fn enter_plan(&self) {
+        *self.cpu_before.lock().await = Some(self.observing.cost.cpu());
+        join_all(self.shards.iter().map(|shard| shard.enter(Phase::Plan, None))).await;
+    }
+
     pub async fn enter_step(&self, step: usize) {
-        self.cpu_before.lock().await.get_or_insert_with(|| self.observing.cost.cpu());
         join_all(self.shards.iter().map(|shard| async {
             shard.observing.current.set(step, None);
             if let Some(readers) = &*shard.readers.lock().await {
                 readers.freshen().await;
             }
-            shard.probes.lock().await.enter(Phase::Plan, Some(step)).await;
+            shard.enter(Phase::Plan, Some(step)).await;
         }))
         .await;
     }
@@ -95,7 +105,7 @@ impl Watching {
     pub async fn leave_step(&self) {
         join_all(self.shards.iter().map(|shard| async {
             shard.observing.current.clear();
-            shard.probes.lock().await.enter(Phase::Plan, None).await;
+            shard.enter(Phase::Plan, None).await;
         }))
         .await;
     }
@@ -105,14 +115,14 @@ impl Watching {
             if let Some(readers) = shard.readers.lock().await.take() {
                 readers.close().await;
             }
-            shard.probes.lock().await.enter(Phase::After, None).await;
+            shard.enter(Phase::After, None).await;
         }))
         .await;
     }
 
     /// What the plan left behind: every probe runs once more, for that long at least.
     pub async fn settle(&self, lasts: Duration) {
-        join_all(self.shards.iter().map(|shard| async { shard.probes.lock().await.settle(lasts).await })).await;
+        join_all(self.shards.iter().map(|shard| shard.settle(lasts))).await;
     }
 
     pub async fn stop(self) {
@@ -133,8 +143,8 @@ impl OnShard {
         observing: Observing,
         stop: &CancellationToken,
     ) -> Result<OnShard, Failure> {
-        let Watched { topology, probes: config, touched } = watched;
-        let superuser = writer.endpoint();
+        let Watched { topology, scenario, touched, nodes } = watched;
+        let (superuser, config) = (writer.endpoint(), &scenario.probes);
         let app = probing::log_in_as(&superuser, config.run_as.as_deref(), writer.login_password())
             .await
             .map_err(|error| Failure::harness(&error, error.hint().map(str::to_owned)))?;
@@ -147,10 +157,12 @@ impl OnShard {
             probes: config,
             touched,
             shard: shard.as_deref(),
-            shards: topology.writers().count(),
+            shards: scenario.topology.shards(),
             numbers: &observing.numbers,
         };
         let prepared = probes::prepare(&preparation, stop).await.map_err(|error| Failure::harness(&error, None))?;
+        let against = Against { superuser: &superuser, app: &app, nodes, probes: prepared.specs() };
+        let workloads = Workloads::start(scenario, &against, &observing, stop).await?;
         let readers = match config.open_transaction {
             Some(hold) => Some(Readers::open(&app, prepared.readers(), hold, &observing, stop).await),
             None => None,
@@ -170,6 +182,7 @@ impl OnShard {
             probes: Mutex::new(probes),
             observer,
             readers: Mutex::new(readers),
+            workloads,
             replication,
             observing,
         })
@@ -179,9 +192,30 @@ impl OnShard {
         self.writer == node || self.followers.iter().any(|follower| follower == node)
     }
 
+    async fn control(&self, lasts: Duration) {
+        let traffic: OptionFuture<_> = self.workloads.as_ref().map(|workloads| workloads.control(lasts)).into();
+        join(async { self.probes.lock().await.control(lasts).await }, traffic).await;
+    }
+
+    /// Tells everybody where the run is, whatever begins from now on.
+    async fn enter(&self, phase: Phase, step: Option<usize>) {
+        if let Some(workloads) = &self.workloads {
+            workloads.enter(phase, step);
+        }
+        self.probes.lock().await.enter(phase, step).await;
+    }
+
+    async fn settle(&self, lasts: Duration) {
+        let traffic: OptionFuture<_> = self.workloads.as_ref().map(|workloads| workloads.settle(lasts)).into();
+        join(async { self.probes.lock().await.settle(lasts).await }, traffic).await;
+    }
+
     async fn stop(self) -> Spent {
         if let Some(readers) = self.readers.into_inner() {
             readers.close().await;
+        }
+        if let Some(workloads) = self.workloads {
+            workloads.stop().await;
         }
         let spent = self.probes.into_inner().stop().await;
         self.observer.stop().await;

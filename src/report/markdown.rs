@@ -4,14 +4,14 @@ use std::fmt::Write;
 
 use crate::event::{Change, SchemaChange, StepRole};
 use crate::finding::{Finding, Severity};
-use crate::outcome::words::{bytes, count, duration, list, one_line, sentence};
+use crate::outcome::words::{bytes, count, duration, list, number, one_line, sentence};
 use crate::outcome::{KindDowntime, LimitKind, Outcome, Step, Verdict};
 
 /// The outcome as GitHub's Markdown.
 pub fn text(outcome: &Outcome) -> String {
     let mut page = String::new();
-    let parts: [fn(&mut String, &Outcome) -> std::fmt::Result; 7] =
-        [opening, unproven, findings, steps, downtime, changes, closing];
+    let parts: [fn(&mut String, &Outcome) -> std::fmt::Result; 8] =
+        [opening, unproven, findings, steps, downtime, traffic, changes, closing];
     for part in parts {
         part(&mut page, outcome).expect("a string takes every write");
     }
@@ -141,6 +141,36 @@ fn tables(page: &mut String, name: &str, side: &KindDowntime) -> std::fmt::Resul
             duration(table.longest_ms),
             operations.join(", ")
         )?;
+    }
+    Ok(())
+}
+
+/// Workloads by phase, and consumers.
+fn traffic(page: &mut String, outcome: &Outcome) -> std::fmt::Result {
+    if outcome.workloads.iter().any(|workload| !workload.phases.is_empty()) {
+        writeln!(page, "<details><summary>{}</summary>\n", count(outcome.workloads.len() as u64, "workload"))?;
+        writeln!(page, "| workload | phase | asked | reached | errors | missed | p50 | p99 |")?;
+        writeln!(page, "|---|---|--:|--:|--:|--:|--:|--:|")?;
+        for (workload, phase) in outcome.workloads.iter().flat_map(|all| all.phases.iter().map(move |one| (all, one))) {
+            let [p50, p99] = phase.percentiles();
+            writeln!(
+                page,
+                "| {} | {} | {} | {} | {} | {} | {} | {} |",
+                cell(&workload.name),
+                phase.phase.name(),
+                workload.asked(),
+                phase.reached(),
+                number(phase.errors),
+                number(phase.missed),
+                p50,
+                p99,
+            )?;
+        }
+        writeln!(page, "\n</details>\n")?;
+    }
+    for consumer in &outcome.consumers {
+        let told = format!("Consumer {} of {}: {}", consumer.name, consumer.node, consumer.in_the_end());
+        writeln!(page, "{}; output in {}\n", inline(&told), inline(&consumer.output))?;
     }
     Ok(())
 }

@@ -1,13 +1,13 @@
 //! The tables of the scenario file: every key that the grammar has, those included that are not built yet.
 
 use super::leaf::{
-    All, AnyText, CaughtUp, Cell, CompareWhat, Count, CustomKind, During, Layout, Number, Positive, Rate, Scalar, Text,
-    Time, UpgradeMode, UpgradeVia, Word,
+    All, AnyText, CaughtUp, Cell, CompareWhat, Count, CustomKind, Layout, Number, Positive, Rate, Scalar, Text, Time,
+    UpgradeMode, UpgradeVia, Word,
 };
 use super::problem::Problems;
 use super::read::{Either, Found, KeySchema, Keys, List, Map, Named, Read, key_name, table, table_schema};
 use super::tree::{At, Node};
-use super::{EngineKind, ExpectedOutcome, WhenFailed};
+use super::{During, EngineKind, ExpectedOutcome, WhenFailed};
 use crate::finding::{Code, Severity};
 
 /// `"a"` or `["a", "b"]`.
@@ -26,6 +26,8 @@ table! {
         optional setup: List<StepTable>,
         /// How users are played.
         optional probes: ProbesTable,
+        /// Committed traffic.
+        optional workload: List<WorkloadTable>,
         /// What the release may cost; a step's own limits replace these while it runs.
         optional limits: LimitsTable,
         /// The release plan.
@@ -34,10 +36,7 @@ table! {
         optional expect: ExpectTable,
         /// What makes a run fail.
         optional gate: GateTable,
-    } later {
-        /// Committed traffic.
-        workload: List<WorkloadTable>,
-    } form_only {
+    } later {} form_only {
         /// A file that this one builds on: its tables merge key by key under this file's, lists are replaced.
         optional extends: Text,
     }
@@ -53,6 +52,20 @@ table! {
         optional nodes: Map<NodeTable>,
         /// Every node once a shard: a.1, a.2, …; each shard gets the snapshot.
         optional shards: Count<1>,
+        /// Programs kept running beside a node, such as the consumer of a feed.
+        optional consumers: Map<ConsumerTable>,
+    }
+}
+
+table! {
+    /// A program kept running beside a node.
+    ConsumerTable "a consumer" {
+        /// The node.
+        required of: Text,
+        /// The program; text is for the shell, a list is its words.
+        required command: Either<Text, Either<List<Text>, CommandTable>>,
+        /// The role whose URL it is given; a superuser unless given.
+        optional r#as: Text,
     }
 }
 
@@ -154,11 +167,16 @@ table! {
 
 table! {
     /// Committed traffic.
-    WorkloadTable "a workload" form_only {
+    WorkloadTable "a workload" {
+        /// Each workload its own.
         required name: Text,
-        /// Its statements.
+        /// Its statements, which are one iteration; `${TABLE.COLUMN}` in them is a value of a row drawn at random.
         required file: Text,
+        /// Iterations, as in "50/s".
         required rate: Rate,
+        /// The writer, or a node's name.
+        optional on: OneOrMany,
+        /// "all" unless given: before the plan, during it, and after it.
         optional during: Word<During>,
     }
 }

@@ -7,6 +7,7 @@ use jiff::fmt::friendly::SpanParser;
 use schemars::JsonSchema;
 use serde_json::json;
 
+use super::During;
 use super::problem::{Mistake, Problems};
 use super::read::{Read, inline_schema};
 use super::tree::{At, Node};
@@ -275,6 +276,12 @@ words!(WhenFailed, "way to go on", [
     "undo" => WhenFailed::Undo,
     "undo_all" => WhenFailed::UndoAll,
 ]);
+words!(During, "time", [
+    "before" => During::Before,
+    "during" => During::During,
+    "after" => During::After,
+    "all" => During::All,
+]);
 words!(ExpectedOutcome, "outcome", [
     "passed" => ExpectedOutcome::Passed,
     "failed" => ExpectedOutcome::Failed,
@@ -334,8 +341,6 @@ macro_rules! later_words {
 }
 
 later_words! {
-    /// When a workload runs.
-    During, "time", ["before", "during", "after", "all"];
     /// How `pg_upgrade` takes the data over.
     UpgradeMode, "mode", ["copy", "clone", "link", "swap"];
     UpgradeVia, "way", ["logical"];

@@ -66,6 +66,8 @@ pub struct Scenario {
     /// Untimed, unjudged, before the state that the diff compares against.
     pub setup: Vec<Step>,
     pub probes: Probes,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workloads: Vec<Workload>,
     pub limits: Limits,
     /// At least one.
     pub steps: Vec<Step>,
@@ -135,6 +137,21 @@ pub struct Topology {
     /// At least one: shard by shard, in each in the file's order. In a shard one gets nothing from another, or two that are a pair; all
     /// others come down from these.
     pub nodes: Vec<Node>,
+    /// Programs kept running beside the nodes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consumers: Vec<Consumer>,
+}
+
+/// A program kept running beside a node, as the consumer of a feed is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Consumer {
+    /// Unique, and good for a file's name.
+    pub name: String,
+    pub of: String,
+    pub command: Command,
+    /// The role whose URL it is given; none = the superuser.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_as: Option<String>,
 }
 
 impl Topology {
@@ -305,6 +322,42 @@ pub struct CustomProbe {
     /// None = the probes' own `every`.
     #[serde(with = "opt_millis")]
     pub every: Option<Duration>,
+}
+
+/// Committed traffic: statements that are run over and over at a steady rate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Workload {
+    /// Unique among the workloads.
+    pub name: String,
+    /// Statements in the language of the engine's own client: one iteration.
+    pub file: PathBuf,
+    /// Iterations a second.
+    pub rate_per_s: f64,
+    pub during: During,
+}
+
+/// When a workload runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum During {
+    /// In the control run.
+    Before,
+    /// While the plan runs.
+    During,
+    After,
+    All,
+}
+
+impl During {
+    /// As the scenario file writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            During::Before => "before",
+            During::During => "during",
+            During::After => "after",
+            During::All => "all",
+        }
+    }
 }
 
 /// The kinds that limits speak of.

@@ -80,9 +80,15 @@ fn scenario(version: &str, settings: &[(&str, &str)]) -> Scenario {
         subscribes: None,
     };
     Scenario {
+        workloads: Vec::new(),
         name: "a lab".to_owned(),
         file: PathBuf::from("scenario.toml"),
-        topology: scenario::Topology { engine: EngineKind::Postgres, version: version.to_owned(), nodes: vec![node] },
+        topology: scenario::Topology {
+            engine: EngineKind::Postgres,
+            version: version.to_owned(),
+            nodes: vec![node],
+            consumers: vec![],
+        },
         snapshot: Snapshot {
             source: SnapshotSource::Empty,
             database: "my \"shop\"".to_owned(),

@@ -10,3 +10,4 @@ mod replicas;
 mod run;
 mod server;
 mod snapshots;
+mod traffic;

@@ -134,6 +134,18 @@ fn subscriber_columns_of_two_versions() {
     pair_over("subscriber-columns", "docker", versions);
 }
 
+/// What the application commits meanwhile fails, or does not.
+#[test]
+fn renamed_column() {
+    pair_on("renamed-column", "native", "postgres", "15");
+}
+
+/// A program that reads a feed ends, or does not.
+#[test]
+fn feed_consumer() {
+    pair_on("feed-consumer", "native", "mariadb", "10.11");
+}
+
 #[test]
 fn index() {
     for lab in LABS {

@@ -2,6 +2,7 @@
 
 use super::client::is_for_server;
 use crate::engine::EngineKind;
+use crate::engine::workload::Lexeme;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -38,6 +39,18 @@ pub fn tokens(statement: &str, engine: EngineKind, backslash: Backslash) -> Vec<
         rest = after;
     }
     tokens
+}
+
+/// The statement's pieces in order, each with its bytes.
+pub(in crate::engine) fn lexemes(statement: &str, engine: EngineKind) -> Vec<(Lexeme, usize)> {
+    let lexeme = |kind| match kind {
+        Kind::Word => Lexeme::Word,
+        Kind::Text | Kind::Quoted => Lexeme::Quoted,
+        Kind::Comment => Lexeme::Comment,
+        Kind::Space | Kind::Number | Kind::Sign => Lexeme::Other,
+    };
+    let pieces = tokens(statement, engine, Backslash::Escapes).into_iter();
+    pieces.map(|(kind, text)| (lexeme(kind), text.len())).collect()
 }
 
 fn token(rest: &str, next: char, engine: EngineKind, backslash: Backslash) -> (Kind, usize) {

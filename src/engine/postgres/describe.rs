@@ -7,6 +7,8 @@ use squawk_lexer::{LiteralKind, TokenKind, tokenize};
 use squawk_syntax::ast::{AstNode, Stmt};
 use squawk_syntax::{SourceFile, SyntaxKind, SyntaxNode};
 
+use crate::engine::workload::Lexeme;
+
 /// Kinds of statements, by how they may be sent and what is to be seen of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -219,6 +221,19 @@ fn collect_identifiers(text: &str, found: &mut BTreeSet<String>) {
             _ => {}
         }
     }
+}
+
+/// The text's pieces in order, each with its bytes.
+pub(in crate::engine) fn lexemes(text: &str) -> Vec<(Lexeme, usize)> {
+    let lexeme = |kind| match kind {
+        TokenKind::Ident => Lexeme::Word,
+        TokenKind::QuotedIdent { .. } => Lexeme::Quoted,
+        TokenKind::Literal { kind: LiteralKind::Int { .. } | LiteralKind::Numeric { .. } } => Lexeme::Other,
+        TokenKind::Literal { .. } => Lexeme::Quoted,
+        TokenKind::LineComment | TokenKind::BlockComment { .. } => Lexeme::Comment,
+        _ => Lexeme::Other,
+    };
+    tokens(text).map(|(kind, token)| (lexeme(kind), token.len())).collect()
 }
 
 fn is_blank(kind: TokenKind) -> bool {

@@ -92,7 +92,7 @@ pub struct TableProbe {
 /// When the catalogs cannot be read or the application's role cannot log in.
 pub async fn derive(request: &Request<'_>, cancel: &CancellationToken) -> Result<Derived, DeriveError> {
     let mut sessions = vec![open(request.app, request.timeout).await?];
-    let Catalog { tables, role, connections } = read(request, &mut sessions[0]).await?;
+    let Catalog { tables, role, connections } = catalog(request, &mut sessions[0]).await?;
 
     let named: Option<BTreeSet<String>> =
         request.touched.map(|names| names.iter().map(|name| name.to_lowercase()).collect());
@@ -154,7 +154,7 @@ async fn work(
 }
 
 /// What the catalogs say; the application's session, where only that says what it may do.
-async fn read(request: &Request<'_>, app: &mut Session) -> Result<Catalog, DeriveError> {
+pub(super) async fn catalog(request: &Request<'_>, app: &mut Session) -> Result<Catalog, DeriveError> {
     let catalog = match app {
         Session::Postgres(app) => {
             let role = app.role().await.map_err(|failure| no_session(request.app, &failure))?;
@@ -394,7 +394,7 @@ fn tried(table: &Table, touched: bool, outcome: Vec<(Operation, Found)>) -> Trie
     Tried { probes, not_probed }
 }
 
-async fn open(endpoint: &Endpoint, timeout: Duration) -> Result<Session, DeriveError> {
+pub(super) async fn open(endpoint: &Endpoint, timeout: Duration) -> Result<Session, DeriveError> {
     Session::open(endpoint, timeout).await.map_err(|failure| no_session(endpoint, &failure))
 }
 

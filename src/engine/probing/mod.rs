@@ -8,6 +8,7 @@ mod dialect;
 mod follow;
 mod login;
 mod recipes;
+mod sampling;
 mod script;
 mod session;
 mod sql;
@@ -19,6 +20,7 @@ mod values;
 
 pub use derive::{DeriveError, Derived, HARDLY_ANY_LEFT, Request, TableName, TableProbe, derive};
 pub use login::{LoginError, log_in_as};
+pub use sampling::{Sampling, sampling};
 pub use script::{Burns, Script, Stage};
 pub use session::{Class, Failure, FailureKind, Session, log_position};
 

@@ -115,6 +115,11 @@ impl Script {
         Script::of(None, operate, Vec::new(), SmallRng::seed_from_u64(0))
     }
 
+    /// Somebody's own statements as they stand between others.
+    pub fn statements(engine: EngineKind, sql: &str) -> String {
+        dialect::statements(engine, sql)
+    }
+
     fn of(table: Option<Arc<Table>>, operate: Operate, rows: Vec<usize>, rng: SmallRng) -> Script {
         Script { table, operate, rows, taken: BTreeSet::new(), again: None, released: false, rng }
     }

@@ -306,8 +306,8 @@ fn waited(facts: &Facts<'_>, regime: &Regime<'_, '_>) -> Vec<Finding> {
     let mut relations: BTreeMap<&str, Vec<(&WaitFacts<'_>, f64)>> = BTreeMap::new();
     for wait in facts.waits.iter().filter(|wait| wait.started_ms >= began) {
         let relation = wait.relation.unwrap_or("a lock on no table");
-        let is_probe = |session: &Session| matches!(session.owner, Owner::Probe { .. });
-        let among_users = is_probe(wait.waiter) && !wait.blockers.is_empty() && wait.blockers.iter().all(is_probe);
+        let is_user = |session: &Session| session.owner.is_user();
+        let among_users = is_user(wait.waiter) && !wait.blockers.is_empty() && wait.blockers.iter().all(is_user);
         if among_users || matches!(wait.waiter.owner, Owner::Server { .. }) || facts.retired(relation) {
             continue;
         }

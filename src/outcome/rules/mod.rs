@@ -8,6 +8,7 @@ pub mod replication;
 mod schema;
 mod statements;
 pub mod steps;
+mod traffic;
 
 pub use expect::unmet;
 
@@ -23,6 +24,7 @@ const EVIDENCE: usize = 20;
 pub fn findings(facts: &Facts<'_>, judged: &[Judged<'_, '_>]) -> Vec<Finding> {
     let mut found = steps::findings(facts);
     found.extend(feel::findings(facts, judged));
+    found.extend(traffic::findings(facts));
     found.extend(replication::findings(facts));
     found.extend(drift::findings(facts));
     found.extend(schema::findings(facts, judged));

@@ -156,6 +156,7 @@ pub fn scenario(name: &str) -> Scenario {
                 peers: Vec::new(),
                 subscribes: None,
             }],
+            consumers: Vec::new(),
         },
         snapshot: Snapshot {
             source: SnapshotSource::Empty,
@@ -174,6 +175,7 @@ pub fn scenario(name: &str) -> Scenario {
             open_transaction: None,
             custom: Vec::new(),
         },
+        workloads: Vec::new(),
         limits: Limits::default(),
         steps: vec![step("change")],
         expect: Expect::default(),

@@ -5,9 +5,9 @@
 
 mod group;
 mod lag;
-mod pace;
+pub(super) mod pace;
 mod probe;
-mod recorder;
+pub(super) mod recorder;
 mod windows;
 
 use std::collections::BTreeSet;

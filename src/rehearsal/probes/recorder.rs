@@ -28,6 +28,13 @@ struct Counts {
     latency: Histogram<u32>,
 }
 
+impl Counts {
+    fn new() -> Counts {
+        let latency = Histogram::new(DIGITS).expect("three digits are allowed");
+        Counts { count: 0, errors: 0, missed: 0, latency }
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Recorder {
     kept: BTreeMap<When, Counts>,
@@ -53,12 +60,7 @@ impl Recorder {
         self.count += 1;
         self.errors += u64::from(failed);
         self.longest = self.longest.max(latency);
-        let counts = self.kept.entry(when).or_insert_with(|| Counts {
-            count: 0,
-            errors: 0,
-            missed: 0,
-            latency: Histogram::new(DIGITS).expect("three digits are allowed"),
-        });
+        let counts = self.kept.entry(when).or_insert_with(Counts::new);
         counts.count += 1;
         counts.errors += u64::from(failed);
         counts.missed += missed;
@@ -67,6 +69,11 @@ impl Recorder {
             let Some(waited) = latency.checked_sub(every.saturating_mul(behind)) else { break };
             counts.latency.record(micros(waited)).expect("it grows as it must");
         }
+    }
+
+    /// Keeps starts that were let go by, without an operation to tell of.
+    pub fn missed(&mut self, when: When, starts: u64) {
+        self.kept.entry(when).or_insert_with(Counts::new).missed += starts;
     }
 
     /// What came in since the last call; none if nothing did.

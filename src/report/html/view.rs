@@ -404,6 +404,10 @@ pub fn blocker(outcome: &Outcome, session: &crate::event::Session) -> String {
             let known = outcome.probes.iter().find(|known| known.id == *probe);
             known.map_or_else(String::new, |known| format!("probe \"{}\"", known.name))
         }
+        (Owner::Workload { workload }, None) => {
+            let known = outcome.workloads.get(*workload);
+            known.map_or_else(String::new, |known| format!("workload \"{}\"", known.name))
+        }
         (Owner::Reader { table }, None) => format!("the transaction kept open on {table}"),
         (Owner::Server { what }, None) => what.clone(),
         (Owner::Other { application }, None) => application.clone(),

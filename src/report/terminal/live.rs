@@ -126,6 +126,13 @@ impl Live {
                 let line = self.ended((*step, *role, node), *result, *elapsed_ms, error);
                 Some(line + &self.down_so_far(at_ms))
             }
+            Event::WorkloadDropped { reason, .. } => {
+                Some(format!("{} a workload is not run: {reason}", paint.step(StepState::Interrupted)))
+            }
+            Event::ConsumerStarted { consumer, node, .. } => Some(format!("consumer {consumer} runs beside {node}")),
+            Event::ConsumerEnded { consumer, asked: false, .. } => {
+                Some(format!("{} consumer {consumer} ended by itself", paint.step(StepState::Failed)))
+            }
             Event::CaughtUp { node, elapsed_ms } => {
                 Some(format!("{node} has everything{}", self.aside(&duration(*elapsed_ms))))
             }

@@ -33,6 +33,8 @@ pub fn verdict(outcome: &Outcome, settings: &TerminalSettings) -> String {
     out.push_str(&steps(outcome, &paint));
     out.push_str(&downtime(outcome, &paint));
     out.push_str(&replicas(outcome, &paint));
+    out.push_str(&workloads(outcome, &paint));
+    out.push_str(&consumers(outcome, &paint));
     out.push_str(&notes(outcome, &paint));
     out
 }
@@ -218,6 +220,37 @@ fn replicas(outcome: &Outcome, paint: &Paint) -> String {
         let told = format!("behind by {} at most; {}", lag.furthest(), lag.in_the_end());
         let told = if lag.is_bad() { paint.severity(Severity::Error, &told) } else { told };
         out.push_str(&paint.wrapped(&format!("  {}  ", pad(&lag.node, width)), &told));
+    }
+    out
+}
+
+/// A line a workload and phase: iterations a second, errors, latencies.
+fn workloads(outcome: &Outcome, paint: &Paint) -> String {
+    let ran = outcome.workloads.iter().flat_map(|workload| workload.phases.iter().map(move |phase| (workload, phase)));
+    let lines: Vec<[String; 3]> = ran
+        .map(|(workload, phase)| [one_line(&workload.name, NAME), phase.phase.name().to_owned(), phase.words(workload)])
+        .collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    let width = |column: usize| lines.iter().map(|line| measure_text_width(&line[column])).max().unwrap_or(0);
+    let (name, phase) = (width(0), width(1));
+    let mut out = format!("\n{}\n", paint.bold("Workloads"));
+    for line in &lines {
+        out.push_str(&paint.wrapped(&format!("  {}  {}  ", pad(&line[0], name), pad(&line[1], phase)), &line[2]));
+    }
+    out
+}
+
+fn consumers(outcome: &Outcome, paint: &Paint) -> String {
+    if outcome.consumers.is_empty() {
+        return String::new();
+    }
+    let width = outcome.consumers.iter().map(|consumer| measure_text_width(&consumer.name)).max().unwrap_or(0);
+    let mut out = format!("\n{}\n", paint.bold("Consumers"));
+    for consumer in &outcome.consumers {
+        let told = format!("of {}; {}; output in {}", consumer.node, consumer.in_the_end(), consumer.output);
+        out.push_str(&paint.wrapped(&format!("  {}  ", pad(&consumer.name, width)), &told));
     }
     out
 }

@@ -850,7 +850,6 @@ fn what_is_not_built_is_refused_by_name() {
             "`rules` in [snapshot]",
             "`max_age` in [snapshot]",
             r#"`on = "all"` in a custom probe"#,
-            "`workload` in the scenario",
             "`each` in a step",
             "`steps` as a group",
             "`take_out` in a step",

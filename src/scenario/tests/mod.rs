@@ -6,6 +6,7 @@ mod mistakes;
 mod references;
 mod schema;
 mod topology;
+mod traffic;
 
 use std::path::{Path, PathBuf};
 

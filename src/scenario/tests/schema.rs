@@ -118,6 +118,7 @@ fn the_reader_knows_every_key_of_the_schema() {
         ("ProbesTable", "[probes]\n"),
         ("CustomProbeTable", "[[probes.custom]]\n"),
         ("WorkloadTable", "[[workload]]\n"),
+        ("ConsumerTable", "[topology.consumers.a]\n"),
         ("LimitsTable", "[limits]\n"),
         ("DowntimeTable", "[limits.downtime]\n"),
         ("StepTable", "[[step]]\n"),

@@ -9,6 +9,7 @@ mod snapshot;
 mod step;
 mod subscribers;
 mod topology;
+mod traffic;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -22,28 +23,33 @@ use super::problem::{Mistake, Problems};
 use super::read::Either;
 use super::reference::{NodeField, references};
 use super::tree::{At, Place};
-use super::{EngineKind, Scenario};
+use super::{EngineKind, Scenario, Topology};
 use crate::finding::Severity;
 
 pub(super) fn scenario(raw: ScenarioFile, file: PathBuf, problems: &mut Problems) -> Option<Scenario> {
     let nodes = topology::Nodes::of(raw.topology.as_ref().map(|table| &table.value));
     let engine = raw.topology.as_ref().and_then(|table| table.value.engine.as_ref()).map(|engine| engine.value.0);
-    let topology = raw.topology.and_then(|table| topology::topology(table.value, problems));
+    let mut raw_topology = raw.topology;
+    let consumers = raw_topology.as_mut().and_then(|table| table.value.consumers.take());
+    let topology = raw_topology.and_then(|table| topology::topology(table.value, problems));
     let mut check = Check { problems, nodes, engine: engine.unwrap_or(EngineKind::Postgres), names: Vec::new() };
     let snapshot = raw.snapshot.and_then(|table| check.snapshot(table.value));
     let setup = raw.setup.map(|steps| check.setup(steps.value)).unwrap_or_default();
     let steps = raw.step.map(|steps| check.plan(steps));
     let probes = check.probes(raw.probes.map(|table| table.value));
+    let workloads = raw.workload.map(|workloads| check.workloads(workloads.value)).unwrap_or_default();
+    let consumers = consumers.map(|consumers| check.consumers(consumers.value)).unwrap_or_default();
     let limits = raw.limits.map(|table| check.limits(table.value)).unwrap_or_default();
     let expect = raw.expect.map(|table| check.expect(table.value)).unwrap_or_default();
     let fail_on = raw.gate.and_then(|gate| gate.value.fail_on).map_or(Severity::Error, |word| word.value.0);
     Some(Scenario {
         name: raw.name?.value.0,
         file,
-        topology: topology?,
+        topology: Topology { consumers, ..topology? },
         snapshot: snapshot?,
         setup,
         probes,
+        workloads,
         limits,
         steps: steps?,
         expect,

@@ -68,7 +68,7 @@ impl Check<'_> {
 
     fn custom_probe(&mut self, table: CustomProbeTable) -> Option<CustomProbe> {
         let sql = table.sql.map(|sql| self.text(sql));
-        self.probed_node(table.on);
+        self.probed_node(table.on, "a custom probe");
         Some(CustomProbe {
             name: table.name?.value.0,
             kind: match table.kind?.value.0 {
@@ -81,17 +81,17 @@ impl Check<'_> {
         })
     }
 
-    /// A probe asks one node, which is the writer while there is no other.
-    fn probed_node(&mut self, on: Option<At<OneOrMany>>) {
+    /// A probe or a workload, `what`, asks one node, which is the writer while there is no other.
+    pub(super) fn probed_node(&mut self, on: Option<At<OneOrMany>>, what: &str) {
         match on {
             Some(At { value: Either::A(Text(name)), at }) if name == "all" => {
-                self.not_yet(at, "`on = \"all\"` in a custom probe");
+                self.not_yet(at, format!("`on = \"all\"` in {what}"));
             }
             Some(on) => {
                 let at = on.at;
                 let nodes = self.on(on);
                 if nodes != self.nodes.writers() && nodes.iter().all(|node| self.nodes.has(node)) {
-                    self.not_yet(at, "a custom probe on another node than the writer");
+                    self.not_yet(at, format!("{what} on another node than the writer"));
                 }
             }
             None => {}

@@ -189,7 +189,7 @@ pub(super) fn topology(table: TopologyTable, problems: &mut Problems) -> Option<
         None => nodes,
         Some(count) => (1..=count).flat_map(|shard| nodes.iter().map(move |node| on(node, shard))).collect(),
     };
-    Some(Topology { engine: engine?, version, nodes })
+    Some(Topology { engine: engine?, version, nodes, consumers: Vec::new() })
 }
 
 /// A node as it is on one of several shards.

@@ -8,6 +8,7 @@ mod sample;
 mod session;
 mod shape;
 mod text;
+mod written;
 
 pub(in crate::engine) use login::log_in_as;
 pub(in crate::engine) use now::{dropped_now, made_since, unique_now};
@@ -17,3 +18,4 @@ pub use session::Session;
 pub(in crate::engine) use session::log_position;
 pub use shape::Origin;
 pub(in crate::engine) use text::{literal, statements};
+pub(in crate::engine) use written::written;

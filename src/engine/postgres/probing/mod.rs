@@ -6,6 +6,7 @@ mod outside;
 mod sample;
 mod session;
 mod shape;
+mod written;
 
 pub(in crate::engine) use login::log_in_as;
 pub(in crate::engine) use now::{dropped_now, made_since, unique_now};
@@ -14,3 +15,4 @@ pub use session::Session;
 pub(in crate::engine) use session::wal_position;
 pub use shape::Origin;
 pub(in crate::engine) use shape::read;
+pub(in crate::engine) use written::written;

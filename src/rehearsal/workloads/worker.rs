@@ -1,0 +1,338 @@
+//! One workload at work: starts on its grid whether or not the last iteration has ended, as long as one of its sessions is free.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tokio::time::sleep_until;
+
+use super::crew::Shared;
+use crate::engine::probing::{FailureKind, Session};
+use crate::engine::workload::{Iteration, Looked, Stopped, TIMEOUT, Workload};
+use crate::event::{Event, Owner, Phase, Traffic, WorkloadFailed, WorkloadSummary};
+use crate::rehearsal::probes::pace::Grid;
+use crate::rehearsal::probes::recorder::{Figures, Recorder, When};
+use crate::scenario::{self, During};
+
+/// Starts that are no later than this are made, however many came due at once: timers are no finer. Others are let go by.
+const DUE: Duration = Duration::from_millis(5);
+
+/// Kinds of failures that are told of one workload.
+const FAILURES: usize = 100;
+
+pub(super) struct Worker {
+    id: usize,
+    during: During,
+    grid: Grid,
+    workload: RefCell<Workload>,
+    idle: RefCell<Vec<Session>>,
+    /// Sessions that may still be opened.
+    may_open: Cell<usize>,
+    recorder: RefCell<Recorder>,
+    /// How long it was to run, by phase and step, as far as that was not told.
+    ran: RefCell<BTreeMap<When, Duration>>,
+    entered: Cell<Option<Instant>>,
+    /// Begin at once, whatever the grid says.
+    early: Cell<bool>,
+    under_way: Cell<usize>,
+    /// The intended start of the last iteration that was answered.
+    last: Cell<Option<Instant>>,
+    /// What its first iteration writes to was looked at.
+    looked: Cell<bool>,
+    /// Failures that were told: the statement's place, its code, when.
+    told: RefCell<BTreeSet<(usize, String, When)>>,
+    /// What the control run first had against it.
+    refused: RefCell<Option<String>>,
+    dropped: Cell<bool>,
+}
+
+impl Worker {
+    pub fn new(id: usize, planned: &scenario::Workload, workload: Workload, sessions: usize) -> Worker {
+        Worker {
+            id,
+            during: planned.during,
+            grid: Grid::new(Instant::now(), Duration::from_secs_f64(1.0 / planned.rate_per_s), id),
+            workload: RefCell::new(workload),
+            idle: RefCell::default(),
+            may_open: Cell::new(sessions),
+            recorder: RefCell::default(),
+            ran: RefCell::default(),
+            entered: Cell::new(None),
+            early: Cell::new(false),
+            under_way: Cell::new(0),
+            last: Cell::new(None),
+            looked: Cell::new(false),
+            told: RefCell::default(),
+            refused: RefCell::default(),
+            dropped: Cell::new(false),
+        }
+    }
+
+    /// Opens its sessions beforehand, as a pool does.
+    pub async fn open(&self, shared: &Shared) {
+        while self.may_open.get() > 0 {
+            let Ok(session) = Session::open(&shared.app, TIMEOUT).await else { return };
+            self.idle.borrow_mut().push(session);
+            self.may_open.set(self.may_open.get() - 1);
+        }
+    }
+
+    /// Whether it runs at that time. One that is for the plan alone is tried once before it.
+    fn is_for(&self, when: Option<When>) -> bool {
+        let Some(when) = when.filter(|_| !self.dropped.get()) else { return false };
+        match (self.during, when.phase) {
+            (During::All, _) | (During::Before, Phase::Control) | (During::After, Phase::After) => true,
+            (During::During, Phase::Plan) => true,
+            (During::During, Phase::Control) => self.last.get().is_none() && self.under_way.get() == 0,
+            _ => false,
+        }
+    }
+
+    /// Whether it is to run once in what goes on now.
+    pub fn is_due(&self, shared: &Shared) -> bool {
+        self.is_for(shared.when.get()) || (self.under_way.get() > 0 && !self.dropped.get())
+    }
+
+    pub fn is_busy(&self) -> bool {
+        self.under_way.get() > 0
+    }
+
+    pub fn at_once(&self) {
+        self.early.set(true);
+    }
+
+    pub fn ran_since(&self, then: Instant) -> bool {
+        self.last.get().is_some_and(|last| last >= then)
+    }
+
+    /// The run leaves what it was at.
+    pub fn enter(&self, next: Option<When>, shared: &Shared) {
+        let now = Instant::now();
+        if let (Some(entered), Some(when)) = (self.entered.get(), shared.when.get()) {
+            *self.ran.borrow_mut().entry(when).or_default() += now - entered;
+        }
+        self.entered.set(self.is_for(next).then_some(now));
+    }
+
+    /// What the control run says of it.
+    pub fn conclude(&self, shared: &Shared) {
+        let refused = self.refused.borrow().clone();
+        let due = matches!(self.during, During::All | During::Before | During::During);
+        let silent = || (due && self.last.get().is_none()).then(|| "no answer in the control run".to_owned());
+        if let Some(reason) = refused.or_else(silent) {
+            self.dropped.set(true);
+            shared.observing.events.send(Event::WorkloadDropped { workload: self.id, reason });
+        }
+    }
+
+    /// Runs until its task is ended.
+    pub async fn run(self: Rc<Self>, shared: Rc<Shared>) {
+        let mut iterations = JoinSet::new();
+        let mut past = Instant::now();
+        loop {
+            while iterations.try_join_next().is_some() {}
+            let Some(when) = shared.when.get().filter(|when| self.is_for(Some(*when))) else {
+                shared.changed.notified().await;
+                past = Instant::now();
+                continue;
+            };
+            let intended = if self.early.get() { Instant::now() } else { self.grid.after(past) };
+            tokio::select! {
+                biased;
+                () = sleep_until(intended.into()) => {}
+                () = shared.changed.notified() => continue,
+            }
+            self.early.set(false);
+            let (starts, late) = due(&self.grid, intended, Instant::now());
+            self.recorder.borrow_mut().missed(when, late);
+            for intended in starts {
+                past = behind(&self.grid, intended);
+                match self.take() {
+                    Some(session) => {
+                        self.under_way.set(self.under_way.get() + 1);
+                        let iteration = self.workload.borrow_mut().iteration();
+                        let (this, shared) = (Rc::clone(&self), Rc::clone(&shared));
+                        iterations.spawn_local(async move {
+                            this.iterate(session, iteration, intended, when, &shared).await;
+                        });
+                    }
+                    None => self.recorder.borrow_mut().missed(when, 1),
+                }
+            }
+        }
+    }
+
+    /// A free session, or leave to open one; none where all are busy.
+    fn take(&self) -> Option<Option<Session>> {
+        if let Some(session) = self.idle.borrow_mut().pop() {
+            return Some(Some(session));
+        }
+        let left = self.may_open.get();
+        (left > 0).then(|| {
+            self.may_open.set(left - 1);
+            None
+        })
+    }
+
+    async fn iterate(
+        &self,
+        session: Option<Session>,
+        iteration: Iteration,
+        intended: Instant,
+        when: When,
+        shared: &Shared,
+    ) {
+        let result = match session {
+            Some(session) => Ok(session),
+            None => Session::open(&shared.app, TIMEOUT).await,
+        };
+        let stopped = match result {
+            Ok(session) => self.send(session, &iteration, shared).await,
+            Err(failure) => {
+                self.may_open.set(self.may_open.get() + 1);
+                Err(iteration.not_begun(failure))
+            }
+        };
+        let failed = stopped.is_err();
+        let latency = intended.elapsed();
+        self.recorder.borrow_mut().record(when, Figures { latency, failed, missed: 0, every: self.grid.every() });
+        if let Err(stopped) = stopped {
+            self.tell(&stopped, when, shared);
+        }
+        self.last.set(Some(intended));
+        self.under_way.set(self.under_way.get() - 1);
+        shared.answered.notify_waiters();
+    }
+
+    async fn send(&self, mut session: Session, iteration: &Iteration, shared: &Shared) -> Result<(), Stopped> {
+        let owners = &shared.observing.owners;
+        owners.set(session.pid(), Owner::Workload { workload: self.id });
+        let result = if self.looked.replace(true) {
+            iteration.run(&mut session).await
+        } else {
+            let looked = iteration.looked_at(&mut session, &shared.superuser).await;
+            self.tell_written(looked, shared)
+        };
+        if matches!(&result, Err(stopped) if stopped.failure.kind == FailureKind::Lost) {
+            owners.remove(session.pid());
+            self.may_open.set(self.may_open.get() + 1);
+        } else {
+            self.idle.borrow_mut().push(session);
+        }
+        result
+    }
+
+    fn tell_written(&self, looked: Looked, shared: &Shared) -> Result<(), Stopped> {
+        if let Some(why) = looked.unseen {
+            let reason = format!("what it writes to could not be seen: {why}");
+            self.refused.borrow_mut().get_or_insert(reason);
+        }
+        if !looked.tables.is_empty() {
+            let (by, tables) = (Traffic::Workload { workload: self.id }, looked.tables.into_iter().collect());
+            shared.observing.events.send(Event::TrafficWrites { by, tables });
+        }
+        looked.result
+    }
+
+    /// Under what goes on when the answer comes: what began before the plan may well fail by it.
+    fn tell(&self, stopped: &Stopped, began: When, shared: &Shared) {
+        let when = shared.when.get().unwrap_or(began);
+        let gave_up = stopped.failure.kind == FailureKind::GaveUp;
+        if when.phase == Phase::Control {
+            let place = &stopped.place;
+            let reason =
+                format!("refused in the control run: {}:{}: {}", place.file, place.line, stopped.failure.error.message);
+            self.refused.borrow_mut().get_or_insert(reason);
+        }
+        let key = (stopped.statement, stopped.failure.error.code.clone(), when);
+        let mut told = self.told.borrow_mut();
+        if told.len() < FAILURES && told.insert(key) {
+            shared.observing.events.send(Event::WorkloadFailed(Box::new(WorkloadFailed {
+                workload: self.id,
+                phase: when.phase,
+                step: shared.observing.current.get().map(|running| running.step),
+                place: stopped.place.clone(),
+                error: stopped.failure.error.clone(),
+                gave_up,
+            })));
+        }
+    }
+
+    /// Sends what came in since the last time.
+    pub fn flush(&self, shared: &Shared) {
+        if let (Some(entered), Some(when)) = (self.entered.get(), shared.when.get()) {
+            let now = Instant::now();
+            *self.ran.borrow_mut().entry(when).or_default() += now - entered;
+            self.entered.set(Some(now));
+        }
+        let mut recorder = self.recorder.borrow_mut();
+        let mut ran = std::mem::take(&mut *self.ran.borrow_mut());
+        // Each has its line, if only to say that nothing came of it.
+        ran.keys().for_each(|when| recorder.missed(*when, 0));
+        for told in recorder.summaries(0, None) {
+            let when = When { phase: told.phase, step: told.step };
+            shared.observing.events.send(Event::WorkloadSummary(Box::new(WorkloadSummary {
+                workload: self.id,
+                phase: told.phase,
+                step: told.step,
+                ran_ms: ran.remove(&when).unwrap_or_default().as_secs_f64() * 1e3,
+                count: told.count,
+                errors: told.errors,
+                missed: told.missed,
+                histogram: told.histogram,
+            })));
+        }
+    }
+}
+
+/// The starts to be made now, from the intended one on; and how many it is too late for. One is made at any rate: it tells how late it was.
+fn due(grid: &Grid, intended: Instant, now: Instant) -> (Vec<Instant>, u64) {
+    let mut starts = vec![intended];
+    let mut next = grid.after(behind(grid, intended));
+    while next <= now {
+        starts.push(next);
+        next = grid.after(behind(grid, next));
+    }
+    let late = starts.iter().filter(|start| now.saturating_duration_since(**start) > DUE).count();
+    let late = late.min(starts.len() - 1);
+    (starts.split_off(late), late as u64)
+}
+
+/// A moment after a start, so that rounding does not give the same start again.
+fn behind(grid: &Grid, start: Instant) -> Instant {
+    start + grid.every().mul_f64(0.001)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starts_are_made_once_each_and_never_as_a_burst() {
+        let begin = Instant::now();
+        // Intervals that are no whole number of nanoseconds, where rounding goes either way.
+        for rate in [3.0, 7.0, 20.0, 50.0, 333.0, 3000.0] {
+            let grid = Grid::new(begin, Duration::from_secs_f64(1.0 / rate), 0);
+            let mut last = begin;
+            for nth in 0..500 {
+                let next = grid.after(behind(&grid, last));
+                assert!(next > last, "{rate}/s: the same start again at {nth}");
+                let apart = (next - last).as_secs_f64() * rate;
+                assert!((apart - 1.0).abs() < 0.01, "{rate}/s: {apart} intervals between two starts");
+                last = next;
+            }
+        }
+        let grid = Grid::new(begin, Duration::from_millis(1), 0);
+        let at = |ms| begin + Duration::from_millis(ms);
+        // Within what timers are good for, all; what is later is let go by.
+        let (starts, late) = due(&grid, at(10), at(13) + Duration::from_micros(100));
+        assert_eq!((starts.len(), late), (4, 0));
+        let (starts, late) = due(&grid, at(10), at(100) + Duration::from_micros(100));
+        assert_eq!((starts.len(), late), (5, 86));
+        let grid = Grid::new(begin, Duration::from_millis(100), 0);
+        let (starts, late) = due(&grid, at(100), at(150));
+        assert_eq!((starts, late), (vec![at(100)], 0));
+    }
+}
