@@ -62,7 +62,7 @@ fn what_fails_since_the_plan_is_told_with_moment_code_and_step() {
     let finding = only(&mut log, Code::WorkloadFailed);
     assert_eq!(
         finding.condition,
-        "workload \"checkout\" failed at checkout.sql:3 from 2.4 s on, during step \"change\": column \"note\" does not \
+        "workload \"checkout\" failed at checkout.sql:3 from +2.40 s on, during step \"change\": column \"note\" does not \
          exist (42703); 80 of 140 iterations failed while the plan ran and after it"
     );
     assert_eq!((finding.step.as_deref(), finding.evidence.len()), (Some("change"), 2));
@@ -186,7 +186,7 @@ fn a_consumer_that_ends_since_the_plan_is_a_finding() {
     let finding = only(&mut broken, Code::ConsumerEnded);
     assert_eq!(
         finding.condition,
-        "consumer \"search\" of primary ended with exit status 3 at 2.7 s, after step \"change\"; its output is in \
+        "consumer \"search\" of primary ended with exit status 3 at +2.70 s, after step \"change\"; its output is in \
          consumer-search.log"
     );
     let outcome = Outcome::from_records(&broken.ended());

@@ -108,7 +108,7 @@ colour = "red"
     4 │
     5 │ titel = "x"
       · ──┬──
-      ·   ╰── expected one of `name`, `topology`, `snapshot`, `setup`, `probes`, `limits`, `step`, `expect`, `gate`, `extends`
+      ·   ╰── expected one of `name`, `topology`, `snapshot`, `setup`, `probes`, `workload`, `limits`, `step`, `expect`, `gate`, `extends`
     6 │ [probes]
       ╰────
      × unknown key `down_aftr` in [probes]
@@ -427,7 +427,7 @@ fail_on = "warn"
     22 │ outcome = "fails"
     23 │ findings = ["default-lots", "everything"]
        ·                             ──────┬─────
-       ·                                   ╰── expected one of `step-failed`, `check-failed`, `budget-exceeded`, `downtime-exceeded`, `latency-exceeded`, `lock-wait-exceeded`, `write-probe-failed`, `read-probe-failed`, `connect-probe-failed`, `replication-broken`, `lag-exceeded`, `schema-drift`, `rows-differ`, `default-lost`, `auto-increment-lost`, `not-null-lost`, `constraint-lost`, `index-lost`, `index-invalid`, `view-invalid`, `privilege-lost`, `table-rewritten`, `lock-without-timeout`, `data-changed-unexpectedly`, `not-probed`, `expectation-unmet`
+       ·                                   ╰── expected one of `step-failed`, `check-failed`, `budget-exceeded`, `downtime-exceeded`, `latency-exceeded`, `lock-wait-exceeded`, `write-probe-failed`, `read-probe-failed`, `connect-probe-failed`, `workload-failed`, `consumer-ended`, `replication-broken`, `lag-exceeded`, `schema-drift`, `rows-differ`, `default-lost`, `auto-increment-lost`, `not-null-lost`, `constraint-lost`, `index-lost`, `index-invalid`, `view-invalid`, `privilege-lost`, `table-rewritten`, `lock-without-timeout`, `data-changed-unexpectedly`, `not-probed`, `expectation-unmet`
     24 │ [gate]
        ╰────
      × no severity is called "warn"
