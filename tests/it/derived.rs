@@ -22,10 +22,14 @@ struct Place {
     lab: Lab,
     docker: Docker,
     _folder: tempfile::TempDir,
+    /// What is left over is counted on the whole engine, so one is open at a time.
+    _alone: tokio::sync::MutexGuard<'static, ()>,
 }
 
 impl Place {
     async fn open() -> Option<Place> {
+        static ENGINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+        let alone = ENGINE.lock().await;
         let here = lab::choose(LabChoice::Docker, &[software(EngineKind::Postgres, "17")]).await;
         assert!(!ci() || here.is_ok(), "CI=true skips nothing: {here:?}");
         here.ok()?;
@@ -33,7 +37,7 @@ impl Place {
         let base = Base::at(&folder.path().join("base")).expect("a base");
         let lab = Lab::open(LabKind::Docker, "test-derived", &base).await.expect("opened");
         let docker = Docker::connect_with_defaults().expect("an engine");
-        Some(Place { lab, docker, _folder: folder })
+        Some(Place { lab, docker, _folder: folder, _alone: alone })
     }
 
     /// Ids of images, by what their label says was added, or all that have no name.
@@ -191,11 +195,11 @@ async fn a_build_that_nobody_waits_for_any_more_leaves_nothing() {
             seen = tokio::time::timeout(MINUTE, under_way) => seen.expect("it is built"),
         }
     }
-    let Place { lab, docker, _folder } = place;
+    let Place { lab, docker, _folder, _alone } = place;
     lab.close().await.expect("closed");
     let base = Base::at(&_folder.path().join("base")).expect("a base");
     let lab = Lab::open(LabKind::Docker, "test-derived", &base).await.expect("opened");
-    let place = Place { lab, docker, _folder };
+    let place = Place { lab, docker, _folder, _alone };
     assert!(!place.builds().await.iter().any(|command| command.contains("nano")));
     assert_eq!(place.with(packages).await, Vec::<String>::new());
     assert_eq!(place.images(("dangling", "true")).await, nameless);

@@ -249,6 +249,7 @@ fn missing_package() {
     room.run(&["check", "scenario.toml", "--lab", "native"]).exits(3).says(&told).says(&hint);
     room.write("scenario.toml", with("\"dpkg\", \"tar\""));
     room.run(&["check", "scenario.toml", "--lab", "native"]).exits(0);
+    std::fs::remove_dir_all(room.path("work/out")).expect("the first run's");
     room.rehearse("native").exits(0);
     room.assert_clean();
     room.write("scenario.toml", with("\"a\\nRUN rm\""));
