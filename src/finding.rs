@@ -120,6 +120,14 @@ codes! {
         "nodes that should be alike hold different rows",
         "readers see one state or another by the node that answers, and replication stops at the first row that it does not find",
         "find who wrote on one node alone, and bring the rows in line before the nodes change places";
+    ShardWithoutSide, "shard-without-side", Error,
+        "a node was to be taken out while the other side of its shard could not serve",
+        "users of that shard would have had no node at all; the step was refused, and they stayed where they were",
+        "see that the other side is up and put back before this one goes, and let the plan stop where that fails";
+    ConnectionToDisabledNode, "connection-to-disabled-node", Error,
+        "a client talked to a node that had been taken out",
+        "its reads and writes meet a node that is being changed: they wait for the change's locks, and are lost or wrong where the schema differs",
+        "let every program obey the routing list, and end what it holds open to a node when that is taken out";
     DefaultLost, "default-lost", Error,
         "a column lost its default",
         "inserts that leave the column out store NULL or fail",

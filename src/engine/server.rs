@@ -361,6 +361,17 @@ pub async fn lacking_extensions(
     }
 }
 
+/// Whether a node takes writes, as far as its own settings say: it is no standby, nor read-only.
+///
+/// # Errors
+/// The driver's, or no answer in time.
+pub async fn takes_writes(superuser: &Endpoint) -> Result<bool, BoxError> {
+    match superuser.engine {
+        EngineKind::Postgres => Ok(postgres::takes_writes(superuser).await?),
+        EngineKind::Mysql | EngineKind::Mariadb => Ok(mysql::takes_writes(superuser).await?),
+    }
+}
+
 /// Gives a role that may log in a password that does not expire, so that no log holds it.
 ///
 /// # Errors

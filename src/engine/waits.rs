@@ -42,6 +42,15 @@ pub struct BackEnd {
     pub sql: String,
 }
 
+/// A session of somebody who came to the server: none of the server's own, nor a replica's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    pub pid: i32,
+    /// How it calls itself, or whose login it is.
+    pub application: String,
+    pub user: String,
+}
+
 impl Waits {
     /// # Errors
     /// The driver's.
@@ -73,6 +82,17 @@ impl Waits {
         Ok(match self {
             Waits::Postgres(waits) => waits.back_ends(pids).await?,
             Waits::Mysql(waits) => waits.back_ends(pids).await?,
+        })
+    }
+
+    /// Everyone who is on the server now, but this session.
+    ///
+    /// # Errors
+    /// As of [`Waits::look`].
+    pub async fn clients(&self) -> Result<Vec<Client>, BoxError> {
+        Ok(match self {
+            Waits::Postgres(waits) => waits.clients().await?,
+            Waits::Mysql(waits) => waits.clients().await?,
         })
     }
 

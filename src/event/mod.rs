@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::scenario::{ProbeKind, Scenario};
+use crate::scenario::{Address, ProbeKind, Routing, Scenario};
 
 /// Version of the log's format; raised when an old reader would misread a new log.
 pub const FORMAT: u32 = 1;
@@ -167,6 +167,25 @@ pub enum Event {
         nodes: [String; 2],
         diff: Box<DiffResult>,
         elapsed_ms: f64,
+    },
+    /// Users are sent elsewhere from now on: the whole list, as a step changed it.
+    Routed {
+        step: usize,
+        role: StepRole,
+        routing: Routing,
+    },
+    /// The step would have left a shard without a side that serves, so the list stays as it was.
+    RoutingRefused {
+        step: usize,
+        role: StepRole,
+        nodes: Vec<String>,
+        what: String,
+    },
+    /// A client was seen on a node after everybody who obeys the list had left it.
+    ConnectedToOut {
+        node: String,
+        session: Session,
+        user: String,
     },
     /// A session was seen waiting for a lock.
     LockWaitStarted {
@@ -525,6 +544,9 @@ pub struct ProbeSpec {
     pub custom: bool,
     /// On a table that the plan touches.
     pub touched: bool,
+    /// Whom it asks for.
+    #[serde(default, skip_serializing_if = "Address::is_writer")]
+    pub on: Address,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]

@@ -66,7 +66,10 @@ fn read_step(
         | Action::WaitCaughtUp { .. }
         | Action::WaitUntil { .. }
         | Action::Check { .. }
-        | Action::Compare { .. } => return Some(BTreeSet::new()),
+        | Action::Compare { .. }
+        | Action::TakeOut { .. }
+        | Action::PutBack { .. }
+        | Action::Route { .. } => return Some(BTreeSet::new()),
     };
     match Script::open(scenario.topology.engine, source, folder) {
         Ok(script) => {

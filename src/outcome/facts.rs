@@ -8,7 +8,7 @@ use crate::event::{
     CloneKind, DiffResult, DownCause, Downtime, Event, LagSample, NotProbed, Owner, Phase, ProbeSpec, ProbeSummary,
     Recorded, Session, SqlError, Statement, StepError, StepResult, StepRole, TableSize, Traffic, WorkloadSummary,
 };
-use crate::scenario::{self, Scenario};
+use crate::scenario::{self, Routing, Scenario};
 use crate::stats::{Interval, covered_ms};
 
 /// Borrowed from the records, in their order.
@@ -48,6 +48,13 @@ pub struct Facts<'a> {
     /// Of each writer, its state before the plan against what it was after it.
     pub diffs: Vec<Diffed<'a>>,
     pub comparisons: Vec<Comparison<'a>>,
+    /// Where users were when the plan began.
+    pub routing: Routing,
+    pub routed: Vec<Routed<'a>>,
+    /// Steps that would have left a shard without a side.
+    pub refused: Vec<RefusedRoute<'a>>,
+    /// Clients on nodes that were out.
+    pub strays: Vec<Stray<'a>>,
     pub failures: Vec<Failure<'a>>,
     pub warned: Vec<&'a str>,
     pub signal: Option<i32>,
@@ -137,6 +144,33 @@ pub struct Comparison<'a> {
     pub role: StepRole,
     pub nodes: &'a [String; 2],
     pub diff: &'a DiffResult,
+}
+
+/// Where users are from then on.
+pub struct Routed<'a> {
+    pub seq: u64,
+    pub at_ms: f64,
+    pub step: usize,
+    pub role: StepRole,
+    pub routing: &'a Routing,
+}
+
+/// A step that the list refused.
+pub struct RefusedRoute<'a> {
+    pub seq: u64,
+    pub step: usize,
+    pub role: StepRole,
+    pub nodes: &'a [String],
+    pub what: &'a str,
+}
+
+/// A client that was seen on a node which was out.
+pub struct Stray<'a> {
+    pub seq: u64,
+    pub at_ms: f64,
+    pub node: &'a str,
+    pub session: &'a Session,
+    pub user: &'a str,
 }
 
 /// How far a replica was behind between two events.
@@ -250,6 +284,10 @@ impl<'a> Facts<'a> {
             caught_up: BTreeMap::new(),
             diffs: Vec::new(),
             comparisons: Vec::new(),
+            routing: Routing::of(&scenario.topology),
+            routed: Vec::new(),
+            refused: Vec::new(),
+            strays: Vec::new(),
             failures: Vec::new(),
             warned: Vec::new(),
             signal: None,
@@ -382,6 +420,15 @@ impl<'a> Facts<'a> {
                     known.started_ms = (at_ms - elapsed_ms).clamp(0.0, known.started_ms);
                 }
             }
+            Event::Routed { step, role, routing } => {
+                self.routed.push(Routed { seq, at_ms, step: *step, role: *role, routing });
+            }
+            Event::RoutingRefused { step, role, nodes, what } => {
+                self.refused.push(RefusedRoute { seq, step: *step, role: *role, nodes, what });
+            }
+            Event::ConnectedToOut { node, session, user } => {
+                self.strays.push(Stray { seq, at_ms, node, session, user });
+            }
             Event::DowntimeStarted { window, probe, started_ms, cause } => self.windows.push(WindowFacts {
                 seq,
                 window: *window,
@@ -460,14 +507,28 @@ impl<'a> Facts<'a> {
         self.steps.iter().filter(|run| run.role != StepRole::Setup)
     }
 
-    /// Whether that run was on a node that probes and users are on.
-    pub fn is_on_writer(&self, run: &StepRun<'_>) -> bool {
-        run.node.is_empty() || self.scenario.is_writer(run.node)
+    /// Where users were at that moment.
+    pub fn routing_at(&self, at_ms: f64) -> &Routing {
+        self.routed.iter().rev().find(|routed| routed.at_ms <= at_ms).map_or(&self.routing, |routed| routed.routing)
     }
 
-    /// Whether that run was on the node that a probe is on: a lock on another is in nobody's way there.
+    /// Whether a probe was ever sent to that node.
+    pub fn was_probed(&self, node: &str) -> bool {
+        let mut lists = std::iter::once(&self.routing).chain(self.routed.iter().map(|routed| routed.routing));
+        lists.any(|routing| self.probes.values().any(|probe| routing.leads_to(&probe.spec.on, node)))
+    }
+
+    /// Whether users wrote on the node of that run when it began.
+    pub fn is_on_writer(&self, run: &StepRun<'_>) -> bool {
+        run.node.is_empty() || self.routing_at(run.started_ms).is_writer(run.node)
+    }
+
+    /// Whether that run was on a node that a probe was sent to when it began: a lock on another is in nobody's way there. Nobody changes the
+    /// list while another step runs.
     pub fn is_where(&self, run: &StepRun<'_>, probe: &ProbeFacts<'_>) -> bool {
-        run.node.is_empty() || run.node == probe.node
+        let routing = self.routing_at(run.started_ms);
+        let shard = routing.shard_of(probe.node);
+        run.node.is_empty() || shard.is_some_and(|shard| routing.leads_in(shard, &probe.spec.on, run.node))
     }
 
     /// The plan's step at that position as it ran on a writer, which are the nodes that are watched; else on its first node.

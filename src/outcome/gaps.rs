@@ -127,13 +127,21 @@ fn unseen_after<'f, 'a>(facts: &'f Facts<'a>) -> impl Iterator<Item = &'f ProbeF
 
 fn replicas(facts: &Facts<'_>) -> Option<NotRehearsed> {
     let nodes = facts.scenario.topology.followers();
-    let names: Vec<String> = nodes.map(|node| node.name.clone()).collect();
+    let names: Vec<String> = nodes.map(|node| node.name.clone()).filter(|name| !facts.was_probed(name)).collect();
+    let probed = facts
+        .scenario
+        .topology
+        .nodes
+        .iter()
+        .map(|node| node.name.as_str())
+        .filter(|name| !names.iter().any(|other| other == name));
+    let probed = list(&probed.collect::<Vec<_>>(), NAMED);
     let did = if names.iter().any(|name| facts.planned_node(name).is_some_and(|node| !node.peers.is_empty())) {
         "read from or wrote to"
     } else {
         "read from"
     };
-    let what = format!("nobody {did} {}: all probes ran on {}", list(&names, NAMED), writers(facts));
+    let what = format!("nobody {did} {}: all probes ran on {probed}", list(&names, NAMED));
     (!names.is_empty()).then(|| gap(Gap::NotProbed, what, names))
 }
 

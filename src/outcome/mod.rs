@@ -124,6 +124,7 @@ fn fold(facts: &Facts<'_>) -> Outcome {
         consumers: traffic::consumers(facts),
         downtime,
         locks,
+        routing: routing(facts),
         lag: lag(facts),
         disk: disk(facts),
         diff: diffs::merged(&facts.diffs),
@@ -233,6 +234,24 @@ fn nodes(facts: &Facts<'_>) -> Vec<Node> {
         subscribes: facts.planned_node(node.name).and_then(|planned| Some(planned.subscribes.as_ref()?.to.clone())),
     });
     nodes.collect()
+}
+
+fn routing(facts: &Facts<'_>) -> Vec<RoutingChange> {
+    let changes = facts.routed.iter().map(|routed| {
+        let by = facts
+            .steps
+            .iter()
+            .rfind(|run| (run.step, run.role) == (routed.step, routed.role) && run.started_ms <= routed.at_ms);
+        let readers = routed.routing.shards.iter().flat_map(|shard| routed.routing.readers_of(shard));
+        RoutingChange {
+            at_ms: routed.at_ms,
+            step: by.map_or_else(String::new, |run| run.name.into()),
+            writers: routed.routing.writers().map(str::to_owned).collect(),
+            readers: readers.map(str::to_owned).collect(),
+            out: routed.routing.out.clone(),
+        }
+    });
+    changes.collect()
 }
 
 fn lag(facts: &Facts<'_>) -> Vec<NodeLag> {
@@ -481,6 +500,7 @@ fn without_start() -> Outcome {
         consumers: Vec::new(),
         downtime: DowntimeTotals::default(),
         locks: Vec::new(),
+        routing: Vec::new(),
         lag: Vec::new(),
         disk: Vec::new(),
         diff: None,

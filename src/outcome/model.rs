@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::traffic::{Consumer, Workload};
-use super::words::duration;
+use super::words::{duration, list, moment};
 use crate::event::{CloneKind, DiffResult, Operation, Phase, Place, Session, SqlError, Statement, StepRole, Work};
 use crate::finding::{Finding, Severity};
 pub use crate::scenario::ProbeKind;
@@ -58,6 +58,9 @@ pub struct Outcome {
     pub consumers: Vec<Consumer>,
     pub downtime: DowntimeTotals,
     pub locks: Vec<LockWait>,
+    /// Each change of where users were sent, in the order in which the plan made them.
+    #[serde(default)]
+    pub routing: Vec<RoutingChange>,
     /// Replication lag by node; empty where nothing replicates.
     pub lag: Vec<NodeLag>,
     pub disk: Vec<Disk>,
@@ -431,6 +434,36 @@ pub struct LockWait {
     pub mode: String,
     pub blockers: Vec<Session>,
     pub blocker_names: Vec<String>,
+}
+
+/// Where users were sent from a moment on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RoutingChange {
+    pub at_ms: f64,
+    /// The step that changed it.
+    pub step: String,
+    /// Who took the writes, one a shard.
+    pub writers: Vec<String>,
+    /// Who took the reads that need not be of the moment.
+    pub readers: Vec<String>,
+    pub out: Vec<String>,
+}
+
+impl RoutingChange {
+    /// "+12.30 s"
+    pub fn from(&self) -> String {
+        moment(self.at_ms)
+    }
+
+    /// "a was out, writes went to b"; "nobody was out, writes went to a".
+    pub fn words(&self) -> String {
+        let out = match &self.out[..] {
+            [] => "nobody was out".to_owned(),
+            [node] => format!("{node} was out"),
+            nodes => format!("{} were out", list(nodes, 8)),
+        };
+        format!("{out}, writes went to {}", list(&self.writers, 8))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

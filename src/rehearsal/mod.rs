@@ -15,6 +15,8 @@ pub mod probes;
 mod program;
 pub mod readers;
 mod replication;
+pub mod routes;
+mod routing;
 pub mod run;
 mod sql;
 mod step;

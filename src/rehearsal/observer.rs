@@ -10,6 +10,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::dispatcher::Events;
 use super::observing::Observing;
+use super::routes::{Routes, is_own};
 use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::server::BoxError;
@@ -26,6 +27,9 @@ const REST_WHILE_WAITING: u32 = 20;
 /// Looks of which the quickest says what a look costs: one that is dear is dear again, one that was held up is not.
 const REMEMBERED: usize = 8;
 
+/// Sessions told of that should not be on the node, each time that it is out.
+const STRAYS: usize = 50;
+
 /// After a connection was lost.
 const RECONNECT: Duration = Duration::from_millis(250);
 
@@ -40,10 +44,17 @@ pub struct Observer {
 impl Observer {
     /// # Errors
     /// When the system gives no thread or no timer.
-    pub fn start(superuser: &Endpoint, observing: &Observing, cancel: &CancellationToken) -> std::io::Result<Observer> {
+    pub fn start(
+        node: &str,
+        superuser: &Endpoint,
+        routes: &Routes,
+        observing: &Observing,
+        cancel: &CancellationToken,
+    ) -> std::io::Result<Observer> {
         let stop = cancel.child_token();
-        let engine = superuser.engine;
-        let watch = Watch { observing: observing.clone(), engine, waits: HashMap::new() };
+        let (engine, node, routes) = (superuser.engine, node.to_owned(), routes.clone());
+        let (waits, strays) = Default::default();
+        let watch = Watch { node, routes, observing: observing.clone(), engine, waits, strays };
         let (superuser, until) = (superuser.clone(), stop.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let events = observing.events.clone();
@@ -71,10 +82,14 @@ fn to_the_end(events: &Events, until: &CancellationToken, work: impl FnOnce()) {
 }
 
 struct Watch {
+    node: String,
+    routes: Routes,
     observing: Observing,
     engine: EngineKind,
     /// By the waiter's number.
     waits: HashMap<i32, Wait>,
+    /// Clients that were told of since the node was left by everybody who obeys.
+    strays: HashSet<i32>,
 }
 
 /// A wait that has been told as begun.
@@ -131,7 +146,41 @@ impl Watch {
             looked();
             took.truncate(REMEMBERED - 1);
             took.push_front(start.elapsed());
-            sleep(pause(&took, rest)).await;
+            if self.routes.is_left(&self.node) {
+                self.look_for_strays(waits).await;
+                sleep(EVERY).await;
+            } else {
+                self.strays.clear();
+                sleep(pause(&took, rest)).await;
+            }
+        }
+    }
+
+    /// Who is on a node that everybody who obeys the list has left. Short sessions come and go between two looks; of who keeps coming, one
+    /// is met sooner or later.
+    async fn look_for_strays(&mut self, waits: &Waits) {
+        let clients = match waits.clients().await {
+            Ok(clients) => clients,
+            Err(error) => return tracing::debug!(%error, "who is on a node could not be asked"),
+        };
+        // It may have been put back meanwhile.
+        if !self.routes.is_left(&self.node) {
+            return;
+        }
+        for client in clients {
+            let owner = self.observing.owners.get(client.pid);
+            let on_purpose =
+                matches!(owner, Some(Owner::Step { .. })) || self.routes.is_invited(&self.node, &client.user);
+            if on_purpose
+                || is_own(&client.application)
+                || self.strays.len() == STRAYS
+                || !self.strays.insert(client.pid)
+            {
+                continue;
+            }
+            let owner = owner.unwrap_or(Owner::Other { application: client.application });
+            let session = Session { pid: client.pid, owner, sql: None };
+            self.observing.events.send(Event::ConnectedToOut { node: self.node.clone(), session, user: client.user });
         }
     }
 

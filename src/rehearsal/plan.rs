@@ -61,7 +61,8 @@ pub(super) async fn run_step(runner: &Runner<'_>, index: usize, step: &Step, rol
     if let Some(watching) = runner.watching {
         watching.enter_step(index).await;
     }
-    let mut waiting = step.on.iter();
+    let on = nodes(runner, step);
+    let mut waiting = on.iter();
     let mut running = FuturesUnordered::new();
     let mut ran = Ran { end: StepEnd::Done, nodes: Vec::new(), done: Vec::new() };
     let mut failure = None;
@@ -82,12 +83,21 @@ pub(super) async fn run_step(runner: &Runner<'_>, index: usize, step: &Step, rol
     for node in waiting {
         skip_on(runner, index, step, node, role);
     }
+    drop(running);
     if let Some(watching) = runner.watching {
         watching.leave_step().await;
     }
     match failure {
         Some(failure) => Err(failure),
         None => Ok(ran),
+    }
+}
+
+/// Where it runs at this moment.
+fn nodes(runner: &Runner<'_>, step: &Step) -> Vec<String> {
+    match runner.routes().filter(|_| step.routed) {
+        Some(routes) => routes.routing().writers().map(str::to_owned).collect(),
+        None => step.on.clone(),
     }
 }
 
@@ -108,8 +118,9 @@ async fn undo(runner: &Runner<'_>, steps: &[Taken<'_>]) -> Result<(), Failure> {
             return Ok(());
         }
         for part in &step.undo {
-            let on = if part.on == step.on { nodes.iter().rev().cloned().collect() } else { part.on.clone() };
-            let part = Step { on, ..part.clone() };
+            let same = part.on == step.on;
+            let on = if same { nodes.iter().rev().cloned().collect() } else { part.on.clone() };
+            let part = Step { on, routed: part.routed && !same, ..part.clone() };
             if run_step(runner, *index, &part, StepRole::Undo).await?.end == StepEnd::Failed {
                 return Ok(());
             }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::command::{self, CommandEnded, CommandRequest, End};
+use super::routing;
 use super::run::Failure;
 use super::step::{Cut, Ended, Runner, Running, could_not};
 use crate::engine::EngineKind;
@@ -18,7 +19,12 @@ const RECOVER: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(runner: &Runner<'_>, running: &Running<'_>, command: &Command) -> Result<Ended, Cut> {
     let endpoint = runner.endpoint(running).await?;
-    let command = substituted(runner, command);
+    let mut command = substituted(runner, command);
+    if let Some(routes) = runner.routes() {
+        for (name, value) in routing::environment(runner.folder, &routes.routing()) {
+            command.env.entry(name.to_owned()).or_insert(value);
+        }
+    }
     let file = output_file(runner.folder, running);
     let output = runner.folder.join(&file);
     let clock = runner.events.clock;
@@ -26,6 +32,7 @@ pub(super) async fn run(runner: &Runner<'_>, running: &Running<'_>, command: &Co
     // A program of another role may have been given the node's own URL as well.
     let mut roles = vec![endpoint.user.clone(), superuser.user.clone()];
     roles.dedup();
+    let _guest = runner.routes().map(|routes| routes.invite(running.node.name(), &roles));
     let ours = |application: &str| application.starts_with("rehearsal");
     let recording = recover::begin(&superuser, &roles, ours, &move || clock.now_ms()).await;
     let mut recording = recording.map_err(|error| Cut::Harness(Failure::harness(error.as_ref(), None)))?;

@@ -9,10 +9,12 @@ use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::observing::Observing;
-use crate::engine::endpoint::Endpoint;
+use super::owners::Owners;
+use super::routes::{Lane, READER};
 use crate::engine::probing::TableName;
 use crate::engine::reader::ReaderSession;
 use crate::event::{Event, Owner};
+use crate::scenario::Address;
 
 /// Between two transactions, at least: statements that retry must be able to get in between.
 const REST: Duration = Duration::from_millis(1500);
@@ -32,9 +34,10 @@ pub struct Readers {
 }
 
 impl Readers {
-    /// Opens a reader on each of these tables, as the application's role; each holds its transaction for `hold`, rests, and opens it again.
+    /// Opens a reader on each of these tables where the writer is, as the application's role; each holds its transaction for `hold`, rests,
+    /// and opens it again.
     pub async fn open(
-        app: &Endpoint,
+        lane: &Lane,
         tables: &[TableName],
         hold: Duration,
         observing: &Observing,
@@ -44,13 +47,8 @@ impl Readers {
         let mut readers = Readers { tables: Vec::new(), tasks: JoinSet::new(), stop: stop.clone() };
         for table in tables {
             let (to, asked) = mpsc::unbounded_channel();
-            let reader = Reader {
-                app: app.named("rehearsal reader"),
-                table: table.clone(),
-                hold,
-                observing: observing.clone(),
-                session: None,
-            };
+            let reader =
+                Reader { lane: lane.clone(), table: table.clone(), hold, observing: observing.clone(), session: None };
             let stop = stop.clone();
             readers.tasks.spawn(async move {
                 tokio::select! {
@@ -88,17 +86,25 @@ impl Readers {
 }
 
 struct Reader {
-    app: Endpoint,
+    lane: Lane,
     table: TableName,
     hold: Duration,
     observing: Observing,
-    session: Option<ReaderSession>,
+    session: Option<Held>,
+}
+
+/// A session, and where it is.
+struct Held {
+    session: ReaderSession,
+    node: String,
+    owners: Owners,
 }
 
 impl Reader {
     /// Until nobody can ask any more.
     async fn run(mut self, mut asked: mpsc::UnboundedReceiver<oneshot::Sender<()>>) {
         let mut warned = false;
+        let mut changes = self.lane.changes();
         // The first transaction is asked for.
         let mut next = None;
         loop {
@@ -108,10 +114,18 @@ impl Reader {
                     None => return,
                 },
                 () = at(next) => None,
+                // Who sits in a transaction stays to its end, as a report would.
+                Ok(()) = changes.changed() => {
+                    if !self.is_reading() {
+                        self.leave_node();
+                    }
+                    continue;
+                }
             };
-            let holding = self.session.as_ref().is_some_and(ReaderSession::is_reading);
+            let holding = self.is_reading();
             if holding {
                 self.end().await;
+                self.leave_node();
             }
             if holding && done.is_none() {
                 next = Some(Instant::now() + REST.max(self.hold / 2));
@@ -133,14 +147,17 @@ impl Reader {
     }
 
     async fn begin(&mut self) -> Result<(), String> {
-        if self.session.as_ref().is_none_or(ReaderSession::is_closed) {
+        if self.session.as_ref().is_none_or(|held| held.session.is_closed()) {
             self.forget();
-            let session = ReaderSession::open(&self.app, LOCK_TIMEOUT).await.map_err(|error| error.message)?;
-            self.observing.owners.set(session.id(), Owner::Reader { table: self.table.name.clone() });
-            self.session = Some(session);
+            let target = self.lane.target(&Address::Writer, 0).ok_or("nobody is let in where the writer is")?;
+            let login = target.login.named(READER);
+            let session = ReaderSession::open(&login, LOCK_TIMEOUT).await.map_err(|error| error.message)?;
+            target.owners.set(session.id(), Owner::Reader { table: self.table.name.clone() });
+            self.session = Some(Held { session, node: target.node, owners: target.owners });
+            self.leave_node();
         }
-        let session = self.session.as_mut().expect("it was opened just now");
-        session.read(&self.table.quoted).await.map_err(|error| error.message)?;
+        let held = self.session.as_mut().ok_or("users were sent elsewhere meanwhile")?;
+        held.session.read(&self.table.quoted).await.map_err(|error| error.message)?;
         let for_ms = self.hold.as_secs_f64() * 1e3;
         self.observing.events.send(Event::ReaderOpened { table: self.table.name.clone(), for_ms });
         Ok(())
@@ -148,7 +165,7 @@ impl Reader {
 
     async fn end(&mut self) {
         let ended = match &mut self.session {
-            Some(session) => session.end().await.is_ok(),
+            Some(held) => held.session.end().await.is_ok(),
             None => true,
         };
         if !ended {
@@ -156,9 +173,20 @@ impl Reader {
         }
     }
 
+    fn is_reading(&self) -> bool {
+        self.session.as_ref().is_some_and(|held| held.session.is_reading())
+    }
+
+    /// Where the writer is no longer.
+    fn leave_node(&mut self) {
+        if self.session.as_ref().is_some_and(|held| !self.lane.leads_to(&Address::Writer, &held.node)) {
+            self.forget();
+        }
+    }
+
     fn forget(&mut self) {
-        if let Some(session) = self.session.take() {
-            self.observing.owners.remove(session.id());
+        if let Some(held) = self.session.take() {
+            held.owners.remove(held.session.id());
         }
     }
 }

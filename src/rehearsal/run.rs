@@ -17,6 +17,7 @@ use super::dispatcher::Events;
 use super::plan;
 use super::program;
 use super::replication::{self, Why};
+use super::routing;
 use super::step::{Runner, StepEnd};
 use super::watching::{Watched, Watching};
 use crate::diff::{self, CompareOptions, DiffError};
@@ -24,7 +25,7 @@ use crate::engine::reading::ReadError;
 use crate::engine::release::Lineage;
 use crate::engine::server;
 use crate::event::{DiffResult, Event, Phase, StepRole, with_causes};
-use crate::scenario::Scenario;
+use crate::scenario::{Routing, Scenario};
 use crate::snapshot::{self, Bench, Offer, RestoreRequest, SnapshotError};
 use crate::topology::{Base, LabChoice, Node, Released, Topology, TopologyError, TopologyRequest, Trouble};
 
@@ -496,7 +497,14 @@ impl Stages<'_> {
         let Rehearsal { scenario, touched, .. } = self.rehearsal;
         let runner = self.runner(None);
         let nodes = |name: &str, field| Some(runner.node_field(name, field));
-        let watched = Watched { topology: self.topology, scenario, touched: touched.as_ref(), nodes: &nodes };
+        let watched = Watched {
+            topology: self.topology,
+            scenario,
+            touched: touched.as_ref(),
+            nodes: &nodes,
+            routing: &Routing::of(&scenario.topology),
+            routes: scenario.routes(),
+        };
         let watching = Watching::start(watched, self.events, self.stop).await?;
         watching.control(CONTROL).await;
         Ok(watching)
@@ -517,6 +525,7 @@ impl Stages<'_> {
                 return Err(died(replica, how).await);
             }
         }
+        routing::begin(self.rehearsal.folder, &watching.routes.routing(), self.topology)?;
         self.released.store(true, Ordering::Relaxed);
         // Workloads rest or begin with the plan, and not with its first step.
         watching.enter_plan().await;

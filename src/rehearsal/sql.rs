@@ -29,7 +29,7 @@ pub(super) async fn run(runner: &Runner<'_>, running: &Running<'_>, source: Sour
     }
     let mut watch = runner.watch(running);
     let result = session.run(&mut script, &options(runner, running), &mut watch, running.cancel).await;
-    close(runner, running, session, result).await
+    close(running, session, result).await
 }
 
 /// Gathers statistics for the planner, as the step's role.
@@ -52,7 +52,7 @@ pub(super) async fn analyze(
     let (options, mut watch) = (options(runner, running), runner.watch(running));
     let mut session = connect(runner, running).await?;
     let result = statistics::gather(&mut session, &statements, &options, &place, &mut watch, running.cancel).await;
-    close(runner, running, session, result).await
+    close(running, session, result).await
 }
 
 fn options(runner: &Runner<'_>, running: &Running<'_>) -> RunOptions {
@@ -65,14 +65,10 @@ fn options(runner: &Runner<'_>, running: &Running<'_>) -> RunOptions {
 }
 
 async fn close(
-    runner: &Runner<'_>,
     running: &Running<'_>,
     mut session: ReleaseSession,
     result: Result<(), ScriptError>,
 ) -> Result<Ended, Cut> {
-    if let Some(owners) = runner.owners(running.node) {
-        owners.remove(session.id());
-    }
     // Of a session that failed nobody knows whether it answers.
     let asked = !running.step.replicated && result.is_ok();
     let in_log = if asked { session.last_in_log().await } else { Ok(None) };
@@ -91,6 +87,8 @@ async fn close(
 pub(super) async fn connect(runner: &Runner<'_>, running: &Running<'_>) -> Result<ReleaseSession, Cut> {
     let release = runner.endpoint(running).await?;
     let node = running.node;
+    // Until it is known whose session that is.
+    let _guest = runner.routes().map(|routes| routes.invite(node.name(), std::slice::from_ref(&release.user)));
     let observer = node.endpoint().named("rehearsal observer");
     let (lineage, show_values) = (runner.lineage.clone(), runner.show_values);
     let session = match ReleaseSession::connect(&release, &observer, lineage, show_values, CONNECT).await {

@@ -12,6 +12,8 @@ use super::dispatcher::Events;
 use super::owners::Owners;
 use super::program;
 use super::replication::{self, Why};
+use super::routes::Routes;
+use super::routing;
 use super::run::{Failure, SERVER_GONE, machines_trouble, millis, tell_disk};
 use super::sql::{self, StepWatch};
 use super::watching::Watching;
@@ -156,6 +158,11 @@ impl Runner<'_> {
         self.watching?.owners(node.name())
     }
 
+    /// Where users are sent; none while setting up.
+    pub(super) fn routes(&self) -> Option<&Routes> {
+        Some(&self.watching?.routes)
+    }
+
     async fn failed(&self, node: &Node, mut ended: Ended) -> (StepResult, Ended, Option<Failure>) {
         match self.machines_fault(node, &mut ended).await {
             Some(failure) => (StepResult::Interrupted, ended, Some(failure)),
@@ -202,6 +209,9 @@ impl Runner<'_> {
                 let nodes: Vec<&Node> = nodes.iter().map(|name| self.node(name)).collect();
                 compare::run(self, running, &nodes, (*schema, *data)).await
             }
+            Action::TakeOut { nodes } => routing::take_out(self, running, nodes).await,
+            Action::PutBack { nodes } => routing::put_back(self, running, nodes).await,
+            Action::Route { writers, readers } => routing::route(self, running, writers, readers).await,
         }
     }
 
@@ -209,7 +219,13 @@ impl Runner<'_> {
         match running.node.restart().await {
             // A server cannot be left half way: what its time was up for ended all the same.
             Ok(()) if running.cancel.is_cancelled() => Err(Cut::Cancelled),
-            Ok(()) => Ok(Ended::default()),
+            Ok(()) => {
+                // It may have another address now.
+                if let Some(routes) = self.routes() {
+                    routing::begin(self.folder, &routes.routing(), self.topology).map_err(Cut::Harness)?;
+                }
+                Ok(Ended::default())
+            }
             // With the settings that it had before it ran: it is the plan that gave it others.
             Err(error) if error.is_refusal() => {
                 let fatal =

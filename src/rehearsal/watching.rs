@@ -16,16 +16,20 @@ use super::owners::Owners;
 use super::probes::{self, Preparation, ProbesHandle, Spent};
 use super::readers::Readers;
 use super::replication::Replication;
+use super::routes::{Lane, Routes};
 use super::run::Failure;
 use super::workloads::{Against, Workloads};
+use crate::engine::EngineKind;
+use crate::engine::endpoint::Endpoint;
 use crate::engine::probing;
 use crate::engine::workload::NodeNames;
 use crate::event::{Event, Phase};
-use crate::scenario::Scenario;
+use crate::scenario::{Address, Probes, Routing, Scenario};
 use crate::topology::{Node, Topology};
 
 /// Those of every shard.
 pub(super) struct Watching {
+    pub routes: Routes,
     /// In the topology's order.
     shards: Vec<OnShard>,
     /// Of any node: what is counted and paid for together.
@@ -43,9 +47,13 @@ pub(super) struct Watched<'a> {
     pub touched: Option<&'a BTreeSet<String>>,
     /// What of a node stands in workloads.
     pub nodes: &'a NodeNames<'a>,
+    /// Where users are sent when the plan begins.
+    pub routing: &'a Routing,
+    /// The plan changes that.
+    pub routes: bool,
 }
 
-/// Those of one shard. Probes, observer, readers and workloads are on its writer.
+/// Those of one shard. Probes, readers and workloads are where its users are sent, which is to its writer when the plan begins.
 struct OnShard {
     writer: String,
     /// Its other nodes.
@@ -53,9 +61,17 @@ struct OnShard {
     /// Steps tell them where the plan is, one at a time.
     probes: Mutex<ProbesHandle>,
     observer: Observer,
+    /// Other nodes that users may be sent to.
+    others: Vec<OnOther>,
     readers: Mutex<Option<Readers>>,
     workloads: Option<Workloads>,
     replication: Option<Replication>,
+    observing: Observing,
+}
+
+struct OnOther {
+    node: String,
+    observer: Observer,
     observing: Observing,
 }
 
@@ -63,10 +79,14 @@ impl Watching {
     /// Derives the probes and starts everyone. Readers are opened anew with each step.
     pub async fn start(watched: Watched<'_>, events: &Events, stop: &CancellationToken) -> Result<Watching, Failure> {
         let observing = Observing::new(events.clone());
-        let writers = watched.topology.writers();
-        let shards = writers.map(|writer| OnShard::start(writer, watched, observing.of_another_node(), stop));
+        let routes = Routes::new(watched.routing.clone());
+        let writers = watched.topology.writers().enumerate();
+        let shards = writers.map(|(shard, writer)| {
+            let lane = Lane { routes: routes.clone(), shard };
+            OnShard::start(writer, lane, watched, observing.of_another_node(), stop)
+        });
         let shards = try_join_all(shards).await?;
-        Ok(Watching { shards, observing, cpu_before: Mutex::new(None) })
+        Ok(Watching { routes, shards, observing, cpu_before: Mutex::new(None) })
     }
 
     pub async fn control(&self, lasts: Duration) {
@@ -75,14 +95,19 @@ impl Watching {
 
     /// Whose session is whose on that node; none where nobody looks at it.
     pub fn owners(&self, node: &str) -> Option<&Owners> {
-        Some(&self.shards.iter().find(|shard| shard.writer == node)?.observing.owners)
+        let others = self.shards.iter().flat_map(|shard| &shard.others);
+        let mut known = self.shards.iter().map(|shard| (&shard.writer, &shard.observing));
+        let other = || others.map(|other| (&other.node, &other.observing)).find(|(name, _)| *name == node);
+        let (_, observing) = known.find(|(name, _)| *name == node).or_else(other)?;
+        Some(&observing.owners)
     }
 
     /// Where to tell which statement of a step runs on that node, one of those that the step is on; none where another node's are told
     /// there: of a shard's nodes, those who measure watch the writer.
     pub fn current(&self, node: &str, on: &[String]) -> Option<&Current> {
         let shard = self.shards.iter().find(|shard| shard.has(node))?;
-        let told = shard.writer == node || !on.contains(&shard.writer);
+        let routing = self.routes.routing();
+        let told = routing.is_writer(node) || !on.iter().any(|node| shard.has(node) && routing.is_writer(node));
         told.then_some(&shard.observing.current)
     }
 
@@ -139,16 +164,26 @@ impl Watching {
 impl OnShard {
     async fn start(
         writer: &Node,
+        lane: Lane,
         watched: Watched<'_>,
         observing: Observing,
         stop: &CancellationToken,
     ) -> Result<OnShard, Failure> {
-        let Watched { topology, scenario, touched, nodes } = watched;
-        let (superuser, config) = (writer.endpoint(), &scenario.probes);
+        let Watched { topology, scenario, touched, nodes, .. } = watched;
+        let config = &of_shard(&scenario.probes, &lane);
+        let superuser = writer.endpoint();
         let app = probing::log_in_as(&superuser, config.run_as.as_deref(), writer.login_password())
             .await
             .map_err(|error| Failure::harness(&error, error.hint().map(str::to_owned)))?;
-        let observer = Observer::start(&superuser, &observing, stop).map_err(|error| Failure::harness(&error, None))?;
+        lane.routes.let_in(writer.name(), &app, &observing);
+        let observer = Observer::start(writer.name(), &superuser, &lane.routes, &observing, stop)
+            .map_err(|error| Failure::harness(&error, None))?;
+        let mut others = Vec::new();
+        for node in topology.followers_of(writer) {
+            if watched.routes || addresses(config, scenario).any(|on| watched.routing.leads_to(on, node.name())) {
+                others.push(OnOther::start(node, &app, &lane.routes, config, &observing, stop).await?);
+            }
+        }
         let shard = writer.shard().map(|shard| format!("shard {shard}"));
         let preparation = Preparation {
             node: writer.name(),
@@ -161,13 +196,13 @@ impl OnShard {
             numbers: &observing.numbers,
         };
         let prepared = probes::prepare(&preparation, stop).await.map_err(|error| Failure::harness(&error, None))?;
-        let against = Against { superuser: &superuser, app: &app, nodes, probes: prepared.specs() };
+        let against = Against { superuser: &superuser, app: &app, nodes, lane: &lane, probes: prepared.specs() };
         let workloads = Workloads::start(scenario, &against, &observing, stop).await?;
         let readers = match config.open_transaction {
-            Some(hold) => Some(Readers::open(&app, prepared.readers(), hold, &observing, stop).await),
+            Some(hold) => Some(Readers::open(&lane, prepared.readers(), hold, &observing, stop).await),
             None => None,
         };
-        let probes = prepared.start(&observing, stop).map_err(|error| Failure::harness(&error, None))?;
+        let probes = prepared.start(&lane, &observing, stop).map_err(|error| Failure::harness(&error, None))?;
         let followers: Vec<&Node> = topology.followers_of(writer).collect();
         let replication = match &followers[..] {
             [] => None,
@@ -181,6 +216,7 @@ impl OnShard {
             followers: followers.iter().map(|node| node.name().to_owned()).collect(),
             probes: Mutex::new(probes),
             observer,
+            others,
             readers: Mutex::new(readers),
             workloads,
             replication,
@@ -219,9 +255,50 @@ impl OnShard {
         }
         let spent = self.probes.into_inner().stop().await;
         self.observer.stop().await;
+        join_all(self.others.into_iter().map(|other| other.observer.stop())).await;
         if let Some(replication) = self.replication {
             replication.stop().await;
         }
         spent
     }
+}
+
+impl OnOther {
+    /// `app` is the application's login on the shard's writer.
+    async fn start(
+        node: &Node,
+        app: &Endpoint,
+        routes: &Routes,
+        config: &Probes,
+        of_writer: &Observing,
+        stop: &CancellationToken,
+    ) -> Result<OnOther, Failure> {
+        let (superuser, observing) = (node.endpoint(), of_writer.of_another_node());
+        let login = if superuser.engine == EngineKind::Postgres && node.replicates().is_some() {
+            // A physical replica has its writer's roles, and makes none.
+            Endpoint { host: superuser.host.clone(), port: superuser.port, ..app.clone() }
+        } else {
+            probing::log_in_as(&superuser, config.run_as.as_deref(), node.login_password())
+                .await
+                .map_err(|error| Failure::harness(&error, error.hint().map(str::to_owned)))?
+        };
+        routes.let_in(node.name(), &login, &observing);
+        let observer = Observer::start(node.name(), &superuser, routes, &observing, stop)
+            .map_err(|error| Failure::harness(&error, None))?;
+        Ok(OnOther { node: node.name().to_owned(), observer, observing })
+    }
+}
+
+/// Those by which somebody asks for other nodes than the writer.
+fn addresses<'a>(probes: &'a Probes, scenario: &'a Scenario) -> impl Iterator<Item = &'a Address> {
+    let of_probes = probes.custom.iter().map(|probe| &probe.on);
+    of_probes.chain(scenario.workloads.iter().map(|workload| &workload.on))
+}
+
+/// The probes of one shard: of the custom ones, those whose address leads to one of its nodes.
+fn of_shard(probes: &Probes, lane: &Lane) -> Probes {
+    let routing = lane.routes.routing();
+    let is_of = |on: &_| routing.target(on, lane.shard, 0).is_some();
+    let custom = probes.custom.iter().filter(|probe| is_of(&probe.on)).cloned().collect();
+    Probes { custom, ..probes.clone() }
 }

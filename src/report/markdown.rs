@@ -43,6 +43,10 @@ fn opening(page: &mut String, outcome: &Outcome) -> std::fmt::Result {
     if totals.lock_waits > 0 {
         writeln!(page, "| Longest lock wait | {} | |", duration(totals.lock_wait_max_ms))?;
     }
+    for change in &outcome.routing {
+        let (words, step) = (cell(&change.words()), cell(&change.step));
+        writeln!(page, "| Routing from {} | {words} | by step {step} |", change.from())?;
+    }
     for lag in &outcome.lag {
         let limit = outcome.limit_words(LimitKind::Lag, lag.limit_ms).unwrap_or_else(|| "no limit".into());
         let (node, end) = (cell(&lag.node), cell(&lag.in_the_end()));

@@ -156,7 +156,8 @@ table! {
         required name: Text,
         required kind: Word<CustomKind>,
         required sql: Text,
-        /// The writer, or a node's name.
+        /// "writer", "readers", "side:NODE", or a node's name, which is a fixed address: it does not obey the routing list. The writer unless
+        /// given.
         optional on: OneOrMany,
         /// Rolled back unless this is true.
         optional commit: bool,
@@ -255,11 +256,17 @@ table! {
         optional check: CheckTable,
         /// Action: compare nodes with each other, once each has what the others wrote.
         optional compare: CompareTable,
-        /// Steps in order: in an `undo`; as a group not supported yet.
+        /// Action: send nobody to the step's own nodes, or to those named, and wait until everybody who obeys the list has left.
+        optional take_out: Either<bool, OneOrMany>,
+        /// Action: send users there again; the first of a pair takes the writes as before.
+        optional put_back: Either<bool, OneOrMany>,
+        /// Action: who takes the writes and the reads.
+        optional route: RouteTable,
+        /// Group: steps in order, called "GROUP / STEP"; in an `undo` all that it does.
         optional steps: List<Named<StepTable>>,
+        /// Repeats a group's steps for each of these words, which is the `on` of those that give none.
+        optional each: List<Text>,
     } later {
-        /// Repeats the group's steps on each.
-        each: List<Text>,
         /// Action: a migration tool's files.
         migrations: MigrationsTable,
         /// Action: a new major version.
@@ -272,12 +279,6 @@ table! {
         refuse_connections: Either<bool, RefuseConnectionsTable>,
         /// Action: take connections again.
         readmit: bool,
-        /// Action: route no traffic there.
-        take_out: Either<bool, OneOrMany>,
-        /// Action: route traffic there again.
-        put_back: Either<bool, OneOrMany>,
-        /// Action: who writes and reads where.
-        route: Map<OneOrMany>,
         /// Action: make a replica the writer.
         promote: Text,
         /// Action: make replicas anew.
@@ -395,6 +396,16 @@ table! {
         required nodes: List<Text>,
         /// "both" unless given.
         optional what: Word<CompareWhat>,
+    }
+}
+
+table! {
+    /// Who takes the writes and the reads.
+    RouteTable "`route`" {
+        /// One node a shard: the writer, or its peer.
+        optional writer: OneOrMany,
+        /// Nodes that take the reads which need not be of the moment.
+        optional readers: OneOrMany,
     }
 }
 

@@ -10,6 +10,7 @@ mod package;
 mod problem;
 mod read;
 mod reference;
+mod routing;
 mod tree;
 mod validate;
 
@@ -26,6 +27,7 @@ pub use self::load::{json_schema, load};
 pub use self::package::Package;
 pub use self::problem::{Mistake, Problem, ScenarioErrors};
 pub use self::reference::{NodeField, substitute};
+pub use self::routing::{Address, Refusal, Route, Routing};
 use crate::finding::{Code, Severity};
 
 /// Options of MySQL and MariaDB that say where a server lives, and who it is among those that replicate: the lab's to choose. With `_`,
@@ -86,6 +88,13 @@ impl Scenario {
     /// Whether that node is a shard's writer, or the only one.
     pub fn is_writer(&self, node: &str) -> bool {
         self.topology.writers().any(|writer| writer.name == node)
+    }
+
+    /// Whether the plan changes where users are sent.
+    pub fn routes(&self) -> bool {
+        let routes =
+            |step: &Step| matches!(step.action, Action::TakeOut { .. } | Action::PutBack { .. } | Action::Route { .. });
+        self.steps.iter().any(|step| routes(step) || step.undo.iter().any(routes))
     }
 
     /// The version that the writer runs: its own where it has one, else the topology's.
@@ -322,6 +331,8 @@ pub struct CustomProbe {
     /// None = the probes' own `every`.
     #[serde(with = "opt_millis")]
     pub every: Option<Duration>,
+    #[serde(default, skip_serializing_if = "Address::is_writer")]
+    pub on: Address,
 }
 
 /// Committed traffic: statements that are run over and over at a steady rate.
@@ -334,6 +345,8 @@ pub struct Workload {
     /// Iterations a second.
     pub rate_per_s: f64,
     pub during: During,
+    #[serde(default, skip_serializing_if = "Address::is_writer")]
+    pub on: Address,
 }
 
 /// When a workload runs.
@@ -396,6 +409,9 @@ pub struct Step {
     /// The nodes it runs on, in their order; at least one. A text alone in logs where it is one.
     #[serde(with = "one_or_many")]
     pub on: Vec<String>,
+    /// It runs wherever the writers are at that moment: on `on`, if all goes as planned.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub routed: bool,
     /// How many of them at a time, at least one.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub at_once: usize,
@@ -488,6 +504,19 @@ pub enum Action {
         schema: bool,
         data: bool,
     },
+    /// Nobody is sent to these nodes any more, and whoever obeys the list has left them.
+    TakeOut {
+        nodes: Vec<String>,
+    },
+    PutBack {
+        nodes: Vec<String>,
+    },
+    Route {
+        /// At most one a shard.
+        writers: Vec<String>,
+        /// Empty = as before.
+        readers: Vec<String>,
+    },
 }
 
 impl Action {
@@ -501,6 +530,9 @@ impl Action {
             Action::WaitFor { .. } | Action::WaitUntil { .. } | Action::WaitCaughtUp { .. } => "wait",
             Action::Check { .. } => "check",
             Action::Compare { .. } => "compare",
+            Action::TakeOut { .. } => "take_out",
+            Action::PutBack { .. } => "put_back",
+            Action::Route { .. } => "route",
         }
     }
 }

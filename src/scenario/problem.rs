@@ -246,6 +246,11 @@ impl Problems {
         self.raised.push((at, mistake));
     }
 
+    /// How many there are so far.
+    pub fn count(&self) -> usize {
+        self.raised.len()
+    }
+
     /// Drops what was said about missing keys: a base that could not be read may have them.
     pub fn forget_missing_keys(&mut self) {
         self.raised.retain(|(_, mistake)| !matches!(mistake, Mistake::MissingKey { .. }));

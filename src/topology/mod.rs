@@ -320,6 +320,7 @@ impl Topology {
             }
         });
         let mut waiting = try_join_all(hosts).await?;
+        let login_password = node::login_password();
         while !waiting.is_empty() {
             let upstream_of = |node: &scenario::Node| node.replicates.as_ref().map(|name| self.node(name));
             let (ready, rest): (Vec<_>, Vec<_>) =
@@ -333,7 +334,8 @@ impl Topology {
                 let publishes = scenario.topology.nodes.iter().any(subscribes_to);
                 let wanted = Wanted { number, version, settings, database, in_pair, publishes };
                 let upstream = upstream_of(node).flatten();
-                let place = Place { node, is_writer: scenario.is_writer(&node.name), upstream };
+                let is_writer = scenario.is_writer(&node.name);
+                let place = Place { node, is_writer, upstream, login_password: &login_password };
                 Node::launch(lab.clone(), host, engine, place, wanted, &self.logs)
             });
             let started: Vec<Node> = futures::stream::iter(launches).buffered(AT_ONCE).try_collect().await?;

@@ -78,6 +78,8 @@ pub(super) struct Place<'a> {
     pub is_writer: bool,
     /// What it is a replica of.
     pub upstream: Option<&'a Node>,
+    /// [`Node::login_password`].
+    pub login_password: &'a str,
 }
 
 impl Node {
@@ -91,7 +93,7 @@ impl Node {
         wanted: Wanted,
         logs: &Path,
     ) -> Result<Node, TopologyError> {
-        let Place { node, is_writer, upstream } = place;
+        let Place { node, is_writer, upstream, login_password } = place;
         let software = server::software(engine, &node.version);
         let made = match upstream {
             None => server::init(engine, as_host(&host), wanted).await,
@@ -110,8 +112,9 @@ impl Node {
                 let started = Node::on(lab, &node.name, software, host, server, running);
                 let replicates = upstream.map(|upstream| upstream.name.clone());
                 let (peer, subscribes) = (node.peers.first().cloned(), node.subscribes.clone());
-                let (shard, extensions) = (node.shard, node.extensions.clone());
-                Ok(Node { shard, is_writer, replicates, peer, subscribes, extensions, ..started })
+                let (shard, extensions, login_password) =
+                    (node.shard, node.extensions.clone(), login_password.to_owned());
+                Ok(Node { shard, is_writer, replicates, peer, subscribes, extensions, login_password, ..started })
             }
             Err(source) => {
                 collect_logs(&node.name, host.as_ref(), server.as_ref(), logs).await?;
@@ -184,7 +187,8 @@ impl Node {
         Ok(endpoint)
     }
 
-    /// For whoever makes a login of its own on this node: one password, so that nobody's login is changed under another's hands.
+    /// For whoever makes a login of its own on this node: one password on all nodes of a topology, so that nobody's login is changed under
+    /// another's hands, nor by what a peer replicates.
     pub fn login_password(&self) -> &str {
         &self.login_password
     }
@@ -388,7 +392,7 @@ impl Node {
             host,
             server,
             running: Mutex::new(running),
-            login_password: Alphanumeric.sample_string(&mut rand::rng(), 32),
+            login_password: login_password(),
             logins: tokio::sync::Mutex::default(),
             wanted_up: tokio::sync::Mutex::new(true),
             kept: Mutex::new(None),
@@ -416,6 +420,11 @@ impl Node {
     fn failed(&self, source: ServerError) -> TopologyError {
         failed(&self.name, source)
     }
+}
+
+/// A new one.
+pub(super) fn login_password() -> String {
+    Alphanumeric.sample_string(&mut rand::rng(), 32)
 }
 
 async fn collect_logs(node: &str, host: &dyn LabHost, server: &dyn Server, to: &Path) -> Result<(), TopologyError> {

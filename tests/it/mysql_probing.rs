@@ -16,7 +16,8 @@ use rehearsal::rehearsal::clock::Clock;
 use rehearsal::rehearsal::dispatcher;
 use rehearsal::rehearsal::observing::{Numbers, Observing};
 use rehearsal::rehearsal::probes::{self, Preparation};
-use rehearsal::scenario::Probes;
+use rehearsal::rehearsal::routes::{Lane, Routes};
+use rehearsal::scenario::{Probes, Route, Routing};
 use tokio_util::sync::CancellationToken;
 
 use crate::mysql::{Server, servers};
@@ -375,22 +376,19 @@ async fn a_lock_is_a_window(server: &Server) {
         custom: Vec::new(),
     };
     let cancel = CancellationToken::new();
-    let what = Preparation {
-        node: "primary",
-        superuser: &server.at,
-        app: &app,
-        probes: &config,
-        touched: None,
-        shard: None,
-        shards: 1,
-        numbers: &Numbers::default(),
-    };
+    let (shard, shards, numbers, touched) = (None, 1, &Numbers::default(), None);
+    let (node, superuser, app, probes) = ("primary", &server.at, &app, &config);
+    let what = Preparation { node, superuser, app, probes, touched, shard, shards, numbers };
     let prepared = probes::prepare(&what, &cancel).await.expect("probes can be derived");
     let (events, dispatched) = dispatcher::start(Clock::start(), Box::new(Log), Vec::new(), cancel.clone());
     let observing = Observing::new(events);
+    let nodes = vec!["primary".to_owned()];
+    let routes = Routes::new(Routing::new(vec![Route { masters: nodes.clone(), readers: Vec::new(), nodes }]));
+    routes.let_in("primary", app, &observing);
+    let lane = Lane { routes, shard: 0 };
     let specs = prepared.specs().to_vec();
     assert_eq!(specs.len(), 5, "{specs:?}");
-    let mut probes = prepared.start(&observing, &cancel).expect("a thread");
+    let mut probes = prepared.start(&lane, &observing, &cancel).expect("a thread");
     probes.control(Duration::from_millis(300)).await;
     probes.enter(Phase::Plan, Some(0)).await;
     execute(server, &["LOCK TABLES carts WRITE", "DO SLEEP(1)", "UNLOCK TABLES"]).await;

@@ -20,7 +20,8 @@ use rehearsal::rehearsal::observer::Observer;
 use rehearsal::rehearsal::observing::{Numbers, Observing};
 use rehearsal::rehearsal::probes::{Preparation, Prepared, ProbesHandle, Spent, prepare};
 use rehearsal::rehearsal::readers::Readers;
-use rehearsal::scenario::{CustomProbe, ProbeKind, Probes};
+use rehearsal::rehearsal::routes::{Lane, Routes};
+use rehearsal::scenario::{Address, CustomProbe, ProbeKind, Probes, Route, Routing};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -88,16 +89,25 @@ async fn prepared(superuser: &Endpoint, config: &Probes, touched: Option<&BTreeS
     (app, prepared)
 }
 
+/// Users who are sent to one node, and never to another.
+fn to_one(app: &Endpoint, observing: &Observing) -> Lane {
+    let nodes = vec!["primary".to_owned()];
+    let routes = Routes::new(Routing::new(vec![Route { masters: nodes.clone(), readers: Vec::new(), nodes }]));
+    routes.let_in("primary", app, observing);
+    Lane { routes, shard: 0 }
+}
+
 impl Rehearsal {
     async fn begin(superuser: Endpoint, config: &Probes, touched: &[&str]) -> Rehearsal {
         let touched: BTreeSet<String> = touched.iter().map(|&name| name.to_owned()).collect();
-        let (_, prepared) = prepared(&superuser, config, Some(&touched)).await;
+        let (app, prepared) = prepared(&superuser, config, Some(&touched)).await;
         let cancel = CancellationToken::new();
         let (events, dispatched) = dispatcher::start(Clock::start(), Box::new(Log), Vec::new(), cancel.clone());
         let observing = Observing::new(events);
+        let lane = to_one(&app, &observing);
         let specs = prepared.specs().to_vec();
-        let observer = Observer::start(&superuser, &observing, &cancel).expect("a thread");
-        let mut probes = prepared.start(&observing, &cancel).expect("a thread");
+        let observer = Observer::start("primary", &superuser, &lane.routes, &observing, &cancel).expect("a thread");
+        let mut probes = prepared.start(&lane, &observing, &cancel).expect("a thread");
         probes.control(Duration::from_millis(600)).await;
         probes.enter(Phase::Plan, Some(0)).await;
         observing.current.set(0, Some(0));
@@ -579,7 +589,9 @@ async fn ddl_queues_behind_a_fresh_reader() {
     let plan = rehearsal.connection().await;
     let (app, prepared) = prepared(&rehearsal.superuser, &config(), Some(&BTreeSet::from(["orders".to_owned()]))).await;
     let (hold, cancel) = (Duration::from_secs(2), CancellationToken::new());
-    let readers = Readers::open(&app, prepared.readers(), hold, &rehearsal.observing, &cancel).await;
+    let readers =
+        Readers::open(&to_one(&app, &rehearsal.observing), prepared.readers(), hold, &rehearsal.observing, &cancel)
+            .await;
     readers.freshen().await;
     let asked = Instant::now();
     plan.client.batch_execute("ALTER TABLE orders ADD COLUMN region int").await.expect("alters");
@@ -708,6 +720,7 @@ async fn whatever_can_be_probed_is_probed_without_errors() {
         sql: sql.into(),
         commit: false,
         every: None,
+        on: Address::Writer,
     }];
     let (_, derived) = prepared(&superuser, &config, None).await;
     insta::assert_snapshot!(told(&derived), @r"

@@ -7,6 +7,7 @@ mod locks;
 mod pairs;
 mod plan;
 mod replicas;
+mod routing;
 mod run;
 mod server;
 mod snapshots;

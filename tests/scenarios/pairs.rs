@@ -195,6 +195,26 @@ fn shifted_columns_on_mysql() {
 }
 
 #[test]
+fn half_fleet() {
+    pair_on("half-fleet", "native", "mariadb", "10.11");
+}
+
+#[test]
+fn half_fleet_on_mysql() {
+    pair_on("half-fleet", "docker", "mysql", "9.7");
+}
+
+#[test]
+fn read_only_side() {
+    pair_on("read-only-side", "native", "mariadb", "10.11");
+}
+
+#[test]
+fn read_only_side_on_mysql() {
+    pair_on("read-only-side", "docker", "mysql", "9.7");
+}
+
+#[test]
 fn drifted_replica_on_11() {
     pair_on("drifted-replica", "docker", "mariadb", "11.8");
 }

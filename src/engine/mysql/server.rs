@@ -465,6 +465,17 @@ async fn ask(endpoint: &Endpoint) -> Result<(String, BTreeMap<String, String>), 
     Ok((if number == version { version } else { format!("{number} ({version})") }, relaxed))
 }
 
+/// As [`server::takes_writes`].
+///
+/// # Errors
+/// As there.
+pub async fn takes_writes(superuser: &Endpoint) -> Result<bool, DriverError> {
+    let asked = with(superuser, ATTEMPT_DEADLINE, async |connection| {
+        connection.query_first::<bool, _>("SELECT @@GLOBAL.read_only = 0").await
+    });
+    Ok(in_time(ATTEMPT_DEADLINE, asked).await?.unwrap_or_default())
+}
+
 /// Gives every account of that user name a password (chapters "ALTER USER" of the manuals). The binary log has it hashed: MySQL writes it
 /// so, and MariaDB is given the hash.
 ///

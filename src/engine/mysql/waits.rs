@@ -17,7 +17,7 @@ use super::connect::{DriverError, in_time, opened, own_settings};
 use super::locks::{MetadataLock, TableWait, behind};
 use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;
-use crate::engine::waits::{BackEnd, Waiting};
+use crate::engine::waits::{BackEnd, Client, Waiting};
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// After which the server is taken for gone: its own limit is a second.
@@ -106,6 +106,22 @@ impl Waits {
         }
         let found: Vec<Known> = self.ask(&BACK_ENDS.replace("SESSIONS", &ids.join(", "))).await?;
         Ok(found.into_iter().map(back_end).collect())
+    }
+
+    /// Everyone who is on the server now, but this session and replicas.
+    ///
+    /// # Errors
+    /// As of [`Waits::look`].
+    pub async fn clients(&self) -> Result<Vec<Client>, DriverError> {
+        let found: Vec<(i32, Vec<u8>, String)> = self.ask(CLIENTS).await?;
+        let client = |(pid, application, user): (i32, Vec<u8>, String)| Client {
+            pid,
+            application: String::from_utf8_lossy(&application).into_owned(),
+            user,
+        };
+        // Who has not been let in yet has no name: it may be anybody.
+        let is_in = |client: &Client| !["", "unauthenticated user"].contains(&client.user.as_str());
+        Ok(found.into_iter().map(client).filter(is_in).collect())
     }
 
     pub fn is_closed(&self) -> bool {
@@ -345,6 +361,15 @@ LEFT JOIN performance_schema.session_connect_attrs a
     ON a.PROCESSLIST_ID = t.PROCESSLIST_ID AND a.ATTR_NAME = 'program_name'
 LEFT JOIN performance_schema.events_statements_current e ON e.THREAD_ID = t.THREAD_ID AND e.NESTING_EVENT_LEVEL = 0
 WHERE t.PROCESSLIST_ID IN (SESSIONS)";
+
+/// Whoever reads the binary log is a replica.
+const CLIENTS: &str = "
+SELECT t.PROCESSLIST_ID, COALESCE(a.ATTR_VALUE, t.PROCESSLIST_USER, ''), COALESCE(t.PROCESSLIST_USER, '')
+FROM performance_schema.threads t
+LEFT JOIN performance_schema.session_connect_attrs a
+    ON a.PROCESSLIST_ID = t.PROCESSLIST_ID AND a.ATTR_NAME = 'program_name'
+WHERE t.NAME = 'thread/sql/one_connection' AND t.PROCESSLIST_ID IS NOT NULL AND t.PROCESSLIST_ID <> CONNECTION_ID()
+    AND COALESCE(t.PROCESSLIST_COMMAND, '') NOT LIKE 'Binlog Dump%'";
 
 #[cfg(test)]
 mod tests {

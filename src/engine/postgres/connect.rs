@@ -100,9 +100,8 @@ pub fn config(endpoint: &Endpoint, deadline: Duration) -> Config {
         .user(&endpoint.user)
         .password(&endpoint.password)
         .connect_timeout(deadline);
-    if !endpoint.application.is_empty() {
-        config.application_name(&endpoint.application);
-    }
+    // Whoever looks who is on the server knows the tool's own sessions by it.
+    config.application_name(if endpoint.application.is_empty() { "rehearsal" } else { &endpoint.application });
     config
 }
 

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 
 use crate::engine::endpoint::Endpoint;
 use crate::engine::host::{Exec, Host, HostError};
-use crate::engine::postgres::connect::connect;
+use crate::engine::postgres::connect::{DriverError, connect};
 use crate::engine::postgres::names::quote;
 use crate::engine::postgres::server_log::own::{self, OwnLines};
 use crate::engine::server::coming_up::{ATTEMPT_DEADLINE, ComingUp, come_up};
@@ -431,6 +431,16 @@ pub async fn set_password(superuser: &Endpoint, role: &str, password: &str) -> R
         connection.client.batch_execute(&alter).await.map_err(sql(&what))
     })
     .await
+}
+
+/// As [`crate::engine::server::takes_writes`].
+///
+/// # Errors
+/// As there.
+pub async fn takes_writes(superuser: &Endpoint) -> Result<bool, DriverError> {
+    let connection = connect(superuser, ATTEMPT_DEADLINE).await?;
+    let asked = "SELECT NOT pg_catalog.pg_is_in_recovery() AND NOT pg_catalog.current_setting('default_transaction_read_only')::bool";
+    Ok(connection.client.query_one(asked, &[]).await?.get(0))
 }
 
 /// Clauses of `ALTER ROLE` for a password that may stand in a log, and that serves whenever production's ran out.

@@ -7,7 +7,7 @@ use tokio_postgres::{Error, Statement};
 
 use super::connect::{Connection, config};
 use crate::engine::endpoint::Endpoint;
-use crate::engine::waits::{BackEnd, Waiting};
+use crate::engine::waits::{BackEnd, Client, Waiting};
 
 /// `pg_locks.waitstart` came with this version.
 const WAITSTART: i32 = 140_000;
@@ -18,6 +18,7 @@ pub struct Waits {
     any: Statement,
     waiting: Statement,
     back_ends: Statement,
+    clients: Statement,
 }
 
 impl Waits {
@@ -37,7 +38,8 @@ impl Waits {
         let any = client.prepare("SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE NOT granted)").await?;
         let waiting = client.prepare(&WAITING.replace("WAITED", waited)).await?;
         let back_ends = client.prepare(BACK_ENDS).await?;
-        Ok(Waits { connection, any, waiting, back_ends })
+        let clients = client.prepare(CLIENTS).await?;
+        Ok(Waits { connection, any, waiting, back_ends, clients })
     }
 
     /// Everyone in this database who waits now. Costs one cheap query when nobody does.
@@ -81,6 +83,20 @@ impl Waits {
             .collect())
     }
 
+    /// Everyone who is on the server now, but this session and replicas.
+    ///
+    /// # Errors
+    /// As of [`Waits::look`].
+    pub async fn clients(&self) -> Result<Vec<Client>, Error> {
+        let rows = self.connection.client.query(&self.clients, &[]).await?;
+        let client = |row: &tokio_postgres::Row| {
+            let user: String = row.get(2);
+            let application = Some(row.get::<_, String>(1)).filter(|name| !name.is_empty());
+            Client { pid: row.get(0), application: application.unwrap_or_else(|| user.clone()), user }
+        };
+        Ok(rows.iter().map(client).collect())
+    }
+
     pub fn is_closed(&self) -> bool {
         self.connection.client.is_closed()
     }
@@ -110,6 +126,12 @@ WHERE NOT l.granted AND a.datname = pg_catalog.current_database() AND l.pid <> p
 const BACK_ENDS: &str = "
 SELECT pid, coalesce(application_name, ''), coalesce(backend_type, ''), coalesce(query, '')
 FROM pg_catalog.pg_stat_activity WHERE pid = ANY ($1)";
+
+/// Those that replicate logically are walsenders, as physical replicas are.
+const CLIENTS: &str = "
+SELECT pid, coalesce(application_name, ''), coalesce(usename::text, '')
+FROM pg_catalog.pg_stat_activity
+WHERE backend_type = 'client backend' AND pid <> pg_catalog.pg_backend_pid()";
 
 /// The statement with every string and number in it replaced by "…": programs write values into their SQL.
 pub fn without_literals(sql: &str) -> String {

@@ -5,6 +5,7 @@ mod drift;
 mod expect;
 mod feel;
 pub mod replication;
+mod routing;
 mod schema;
 mod statements;
 pub mod steps;
@@ -27,6 +28,7 @@ pub fn findings(facts: &Facts<'_>, judged: &[Judged<'_, '_>]) -> Vec<Finding> {
     found.extend(traffic::findings(facts));
     found.extend(replication::findings(facts));
     found.extend(drift::findings(facts));
+    found.extend(routing::findings(facts));
     found.extend(schema::findings(facts, judged));
     found.extend(data::findings(facts));
     found.extend(once(statements::findings(facts)));

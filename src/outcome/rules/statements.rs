@@ -52,7 +52,9 @@ fn rewrites(facts: &Facts<'_>, run: &StepRun<'_>) -> Vec<Finding> {
 /// One finding a step that asked for locks that stop everybody, without a lock timeout.
 fn locks(facts: &Facts<'_>, run: &StepRun<'_>) -> Option<Finding> {
     let retried = facts.planned(run).is_some_and(|planned| planned.retry.is_some());
-    if retried || facts.scenario.probes.open_transaction.is_some() {
+    // Nobody is there who could queue behind it.
+    let is_out = facts.routing_at(run.started_ms).is_out(run.node);
+    if retried || is_out || facts.scenario.probes.open_transaction.is_some() {
         return None;
     }
     let existing = facts.existing();

@@ -25,6 +25,9 @@ fn failed(facts: &Facts<'_>, run: &StepRun<'_>) -> Option<Finding> {
     {
         return None;
     }
+    if facts.refused.iter().any(|refused| (refused.step, refused.role) == (run.step, run.role)) {
+        return None;
+    }
     let of_server = end.error.is_some_and(|error| error.sql.is_some());
     let code = if run.action == "check" && end.result == StepResult::Failed && !of_server {
         Code::CheckFailed

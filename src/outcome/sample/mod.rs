@@ -13,8 +13,8 @@ use crate::event::{
 };
 use crate::finding::Severity;
 use crate::scenario::{
-    Action, EngineKind, Expect, Limits, Node, ProbeKind, Probes, Scenario, Snapshot, SnapshotSource, Step, Topology,
-    WhenFailed,
+    Action, Address, EngineKind, Expect, Limits, Node, ProbeKind, Probes, Scenario, Snapshot, SnapshotSource, Step,
+    Topology, WhenFailed,
 };
 use crate::stats::Latencies;
 
@@ -188,6 +188,7 @@ pub fn step(name: &str) -> Step {
         name: name.into(),
         line: 10,
         on: vec!["primary".into()],
+        routed: false,
         at_once: 1,
         replicated: true,
         run_as: None,
@@ -253,6 +254,7 @@ pub fn probe(id: u32, table: &str, operation: Operation, kind: ProbeKind) -> Pro
         every_ms: 20.0,
         custom: false,
         touched: true,
+        on: Address::Writer,
     }
 }
 

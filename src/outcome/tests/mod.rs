@@ -3,6 +3,7 @@ mod lost;
 mod nodes;
 mod plan;
 mod replicas;
+mod routing;
 mod traffic;
 mod verdict;
 mod words;

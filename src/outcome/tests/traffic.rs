@@ -7,13 +7,13 @@ use crate::event::{DataChange, Event, Phase, Place, SqlError, Traffic, WorkloadF
 use crate::finding::Code;
 use crate::outcome::sample::{Log, PLAN_MS, step};
 use crate::outcome::{Gap, Outcome};
-use crate::scenario::{Action, ChangedTable, Consumer, During, Invocation, Workload};
+use crate::scenario::{Action, Address, ChangedTable, Consumer, During, Invocation, Workload};
 use crate::stats::Latencies;
 
 fn log(during: During) -> Log {
     Log::new(|scenario| {
         let (name, file) = ("checkout".to_owned(), PathBuf::from("checkout.sql"));
-        scenario.workloads = vec![Workload { name, file, rate_per_s: 50.0, during }];
+        scenario.workloads = vec![Workload { name, file, rate_per_s: 50.0, during, on: Address::Writer }];
         scenario.expect.changed = Some(vec![ChangedTable { table: "users".into(), columns: vec!["name".into()] }]);
         let command = crate::scenario::Command {
             run: Invocation::Shell("consume".into()),

@@ -14,10 +14,10 @@ use super::lag::{self, Lag};
 use super::pace::{self, Grid};
 use super::probe::{Probe, Seat, Shared, Work};
 use super::recorder::When;
-use crate::engine::endpoint::Endpoint;
-use crate::engine::probing::Session;
 use crate::event::{Event, Phase};
 use crate::rehearsal::observing::Observing;
+use crate::rehearsal::routes::Lane;
+use crate::scenario::Address;
 
 /// Distance of [`Event::ProbeTick`]s.
 const TICK: Duration = Duration::from_millis(250);
@@ -34,12 +34,13 @@ pub(super) struct Plan {
     pub seat: Seat,
     pub every: Duration,
     pub allowance: Option<u64>,
+    pub on: Address,
 }
 
 /// What a thread needs to run its probes.
 pub(super) struct Setting {
     pub name: &'static str,
-    pub app: Endpoint,
+    pub lane: Lane,
     pub down_after: Duration,
     pub timeout: Duration,
     pub every: Duration,
@@ -126,7 +127,9 @@ async fn conduct(setting: Setting, plans: Vec<Plan>, mut commands: mpsc::Unbound
     let begin = Instant::now();
     let shared = Rc::new(Shared {
         observing: setting.observing,
-        app: setting.app,
+        lane: setting.lane,
+        rerouted: Notify::new(),
+        reroutings: Cell::new(0),
         down_after: setting.down_after,
         timeout: setting.timeout,
         every_when_down: setting.every,
@@ -140,6 +143,7 @@ async fn conduct(setting: Setting, plans: Vec<Plan>, mut commands: mpsc::Unbound
         hurry: Notify::new(),
         answered: Notify::new(),
     });
+    let mut changes = shared.lane.changes();
     open_shared(&shared).await;
     let probes: Rc<Vec<Rc<Probe>>> = Rc::new(
         plans
@@ -147,7 +151,7 @@ async fn conduct(setting: Setting, plans: Vec<Plan>, mut commands: mpsc::Unbound
             .enumerate()
             .map(|(nth, plan)| {
                 let grid = Grid::new(begin, plan.every, nth);
-                Rc::new(Probe::new(plan.id, plan.seat, plan.writes, plan.work, grid, plan.allowance))
+                Rc::new(Probe::new(plan, grid))
             })
             .collect(),
     );
@@ -166,6 +170,10 @@ async fn conduct(setting: Setting, plans: Vec<Plan>, mut commands: mpsc::Unbound
                 ticks += 1;
                 cost.update();
                 flush(&probes, &shared, false, ticks % TICKS_A_LAG == 0);
+                continue;
+            }
+            Ok(()) = changes.changed() => {
+                shared.reroute();
                 continue;
             }
             () = setting.cancel.cancelled() => None,
@@ -198,8 +206,8 @@ async fn conduct(setting: Setting, plans: Vec<Plan>, mut commands: mpsc::Unbound
 /// Opened beforehand: opening is not what they measure.
 async fn open_shared(shared: &Shared) {
     while shared.may_open.get() > 0 {
-        let Ok(session) = Session::open(&shared.app, shared.timeout).await else { return };
-        shared.idle.borrow_mut().push(session);
+        let Ok(open) = shared.open(&Address::Writer, 0).await else { return };
+        shared.idle.borrow_mut().push(open);
         shared.may_open.set(shared.may_open.get() - 1);
     }
 }

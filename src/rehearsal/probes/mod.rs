@@ -20,10 +20,11 @@ use self::pace::Wish;
 use self::probe::{Seat, Work};
 use self::recorder::When;
 use super::observing::{Numbers, Observing};
+use super::routes::Lane;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::probing::{self, DeriveError, Derived, Request, Script, TableName};
 use crate::event::{Event, NotProbed, Operation, Phase, ProbeSpec};
-use crate::scenario::{ProbeKind, Probes};
+use crate::scenario::{Address, ProbeKind, Probes};
 
 /// Connections at most, whatever the server allows; never more than half of what it does.
 const CONNECTIONS: usize = 40;
@@ -118,6 +119,7 @@ struct Draft {
     kind: ProbeKind,
     script: Script,
     wish: Wish,
+    on: Address,
 }
 
 impl Prepared {
@@ -149,6 +151,7 @@ impl Prepared {
                 median: Duration::ZERO,
                 burns: None,
             },
+            on: custom.on.clone(),
         });
         let tables = derived.probes.into_iter().map(|probe| Draft {
             name: format!("{} {}", probe.table, probe.operation.name()),
@@ -162,6 +165,7 @@ impl Prepared {
                 burns: probe.script.burns().map(|burns| (burns.each, burns.left)),
             },
             script: probe.script,
+            on: Address::Writer,
         });
         // Custom probes first: somebody asked for each of them.
         let drafts: Vec<Draft> = custom.chain(tables).filter(|draft| lasts(draft, &mut self.not_probed)).collect();
@@ -184,9 +188,11 @@ impl Prepared {
                 every_ms: millis(pace::CONNECT_EVERY),
                 custom: false,
                 touched: false,
+                on: Address::Writer,
             });
             let (every, seat) = (pace::CONNECT_EVERY, Seat::Own);
-            self.connect = Some(Plan { id, work: Work::Connect, writes: false, seat, every, allowance: None });
+            let (work, writes, allowance, on) = (Work::Connect, false, None, Address::Writer);
+            self.connect = Some(Plan { id, work, writes, seat, every, allowance, on });
         }
     }
 
@@ -210,17 +216,23 @@ impl Prepared {
             every_ms: millis(every),
             custom: draft.operation == Operation::Custom,
             touched: draft.wish.touched,
+            on: draft.on.clone(),
         });
         let allowance = draft.wish.burns.map(pace::allowance);
         let (work, writes) = (Work::Script(Box::new(draft.script)), draft.kind == ProbeKind::Write);
-        self.plans.push(Plan { id, work, writes, seat, every, allowance });
+        self.plans.push(Plan { id, work, writes, seat, every, allowance, on: draft.on });
     }
 
-    /// Starts the probes: from here on they operate, in the control run. Cancelling ends them at once.
+    /// Starts the probes: from here on they operate, in the control run, each where its address leads. Cancelling ends them at once.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(self, observing: &Observing, cancel: &CancellationToken) -> Result<ProbesHandle, ProbesError> {
+    pub fn start(
+        self,
+        lane: &Lane,
+        observing: &Observing,
+        cancel: &CancellationToken,
+    ) -> Result<ProbesHandle, ProbesError> {
         observing.events.send(Event::ProbesDerived {
             node: self.node,
             run_as: self.app.user.clone(),
@@ -229,7 +241,7 @@ impl Prepared {
         });
         let setting = |name, shared| Setting {
             name,
-            app: self.app.clone(),
+            lane: lane.clone(),
             down_after: self.config.down_after,
             timeout: self.config.timeout,
             every: self.config.every,

@@ -8,15 +8,19 @@ use hdrhistogram::Histogram;
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
 
+use super::group::Plan;
 use super::lag::Lag;
 use super::pace::Grid;
 use super::recorder::{Figures, Recorder, When, micros};
 use super::windows::{Ended, Went, Window, Windows};
-use crate::engine::endpoint::Endpoint;
-use crate::engine::probing::{Failure, FailureKind, Script, Session, Stage};
-use crate::event::{DownCause, Downtime, Event, Owner, Phase, Session as Seen};
+use crate::engine::probing::{Class, Failure, FailureKind, Script, Session, Stage};
+use crate::event::{DownCause, Downtime, Event, Owner, Phase, Session as Seen, SqlError};
+use crate::rehearsal::blockers::Blockers;
 use crate::rehearsal::current::Running;
 use crate::rehearsal::observing::Observing;
+use crate::rehearsal::owners::Owners;
+use crate::rehearsal::routes::{Lane, Target};
+use crate::scenario::Address;
 
 /// What a probe does.
 #[derive(Debug)]
@@ -37,14 +41,18 @@ pub(super) enum Seat {
 /// What all probes of one thread share.
 pub(super) struct Shared {
     pub observing: Observing,
-    pub app: Endpoint,
+    /// Where users are sent.
+    pub lane: Lane,
+    /// That has changed, so often.
+    pub rerouted: Notify,
+    pub reroutings: Cell<u64>,
     pub down_after: Duration,
     pub timeout: Duration,
     /// Interval of a shared probe while it is down.
     pub every_when_down: Duration,
     pub when: Cell<When>,
     pub lag: RefCell<Lag>,
-    pub idle: RefCell<Vec<Session>>,
+    pub idle: RefCell<Vec<Open>>,
     /// Shared sessions that may still be opened.
     pub may_open: Cell<usize>,
     /// Probes whose first session is not open yet.
@@ -58,8 +66,18 @@ pub(super) struct Shared {
     pub answered: Notify,
 }
 
+/// A session, and where it is.
+pub(super) struct Open {
+    session: Session,
+    node: String,
+    owners: Owners,
+    blockers: Blockers,
+}
+
 pub(super) struct Probe {
     pub id: u32,
+    /// Whom it asks for.
+    on: Address,
     pub seat: Seat,
     pub writes: bool,
     pub work: RefCell<Option<Work>>,
@@ -75,8 +93,10 @@ pub(super) struct Probe {
     last: Cell<Option<Instant>>,
     /// The operation under way: its intended start, and whether its answer counts for windows.
     under_way: Cell<Option<(Instant, bool)>>,
-    /// The back end that it went to, where it got that far.
-    pid: Cell<Option<i32>>,
+    /// The back end that it went to, where it got that far, and who is in whose way there.
+    went_to: RefCell<Option<(Blockers, i32)>>,
+    /// The changes of where users are sent that it has taken note of.
+    reroutings: Cell<u64>,
     /// Time that the server took, in microseconds, over the control run.
     pub alone: RefCell<Histogram<u32>>,
     /// What the control run first had against it.
@@ -86,9 +106,11 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    pub fn new(id: u32, seat: Seat, writes: bool, work: Work, grid: Grid, allowance: Option<u64>) -> Probe {
+    pub fn new(plan: Plan, grid: Grid) -> Probe {
+        let Plan { id, work, writes, seat, allowance, on, .. } = plan;
         Probe {
             id,
+            on,
             seat,
             writes,
             work: RefCell::new(Some(work)),
@@ -100,7 +122,8 @@ impl Probe {
             early: Cell::new(None),
             last: Cell::new(None),
             under_way: Cell::new(None),
-            pid: Cell::new(None),
+            went_to: RefCell::default(),
+            reroutings: Cell::new(0),
             alone: RefCell::new(Histogram::new(3).expect("three digits are allowed")),
             refused: RefCell::default(),
             dropped: Cell::new(false),
@@ -117,21 +140,22 @@ impl Probe {
     /// Runs until its task is ended or the probe is dropped.
     pub async fn run(self: Rc<Self>, shared: Rc<Shared>) {
         let Some(mut work) = self.work.borrow_mut().take() else { return };
-        let mut session = match (&work, self.seat) {
-            (Work::Script(_), Seat::Own) => Session::open(&shared.app, shared.timeout).await.ok(),
-            _ => None,
-        };
+        // One at most, but for whoever asks for one of several nodes.
+        let mut held = Vec::new();
+        if matches!((&work, self.seat), (Work::Script(_), Seat::Own)) {
+            held.extend(shared.open(&self.on, 0).await);
+        }
         shared.opening.set(shared.opening.get() - 1);
         shared.opened.notify_waiters();
         let mut intended = self.grid.get().after(Instant::now());
         loop {
-            intended = self.wait(intended, &shared).await;
+            intended = self.wait(intended, &mut held, &shared).await;
             if self.dropped.get() {
                 return;
             }
-            if self.seat == Seat::Shared && session.is_none() {
+            if self.seat == Seat::Shared && held.is_empty() {
                 match shared.seat() {
-                    Taken::Session(idle) => session = Some(idle),
+                    Taken::Session(idle) => held.push(idle),
                     Taken::Leave => {}
                     Taken::None => {
                         // All are held by probes that wait: this start is not made, and says nothing.
@@ -144,7 +168,7 @@ impl Probe {
                     }
                 }
             }
-            let went = self.operate(&mut work, &mut session, intended, &shared).await;
+            let went = self.operate(&mut work, &mut held, intended, &shared).await;
             if self.used_up() {
                 self.drop_for("its share of the numbers that its key is given is used up".into(), &shared);
                 return;
@@ -157,8 +181,8 @@ impl Probe {
                 _ => self.grid.get().after(now),
             };
             // A lost session leaves its place to whoever opens one next; the others are kept as long as the probe is down.
-            if self.seat == Seat::Shared && (session.is_none() || !down) {
-                shared.leave(session.take());
+            if self.seat == Seat::Shared && (held.is_empty() || !down) {
+                shared.leave(held.pop());
             }
         }
     }
@@ -169,8 +193,9 @@ impl Probe {
     }
 
     /// Until the intended start, or an earlier one that was asked for meanwhile; returns which.
-    async fn wait(&self, mut intended: Instant, shared: &Shared) -> Instant {
+    async fn wait(&self, mut intended: Instant, held: &mut Vec<Open>, shared: &Shared) -> Instant {
         loop {
+            self.leave_nodes(held, shared);
             intended = self.early.take().map_or(intended, |early| early.min(intended));
             // What is due already, since the last one was given up, says nothing of how late timers are.
             if intended <= Instant::now() {
@@ -183,25 +208,33 @@ impl Probe {
                     return intended;
                 }
                 () = shared.hurry.notified() => {}
+                () = shared.rerouted.notified() => {}
             }
         }
     }
 
-    async fn operate(
-        &self,
-        work: &mut Work,
-        session: &mut Option<Session>,
-        intended: Instant,
-        shared: &Shared,
-    ) -> Went {
+    /// Leaves nodes that its address no longer leads to, as soon as it hears of that: a session that only sits there is on them as well.
+    fn leave_nodes(&self, held: &mut Vec<Open>, shared: &Shared) {
+        if self.reroutings.replace(shared.reroutings.get()) == shared.reroutings.get() {
+            return;
+        }
+        for open in held.extract_if(.., |open| !shared.lane.leads_to(&self.on, &open.node)) {
+            open.leave();
+            if self.seat == Seat::Shared {
+                shared.may_open.set(shared.may_open.get() + 1);
+            }
+        }
+    }
+
+    async fn operate(&self, work: &mut Work, held: &mut Vec<Open>, intended: Instant, shared: &Shared) -> Went {
         let when = shared.when.get();
         let judged = when.phase != Phase::Control;
         let during = shared.observing.current.get();
         self.under_way.set(Some((intended, judged)));
-        self.pid.set(None);
+        self.went_to.take();
         let result = {
             let stage = if judged { Stage::Release } else { Stage::Alone };
-            let attempt = self.attempt(work, session, stage, shared);
+            let attempt = self.attempt(work, held, stage, shared);
             tokio::pin!(attempt);
             tokio::select! {
                 biased;
@@ -236,7 +269,7 @@ impl Probe {
         self.last.set(Some(intended));
         shared.answered.notify_waiters();
         if judged {
-            let blocked_by = self.blockers(shared);
+            let blocked_by = self.blockers();
             self.judge(&Ended { intended, answered, went: went.clone(), during, blocked_by }, shared);
         }
         went
@@ -246,7 +279,7 @@ impl Probe {
     async fn attempt(
         &self,
         work: &mut Work,
-        session: &mut Option<Session>,
+        held: &mut Vec<Open>,
         stage: Stage,
         shared: &Shared,
     ) -> Result<Option<Duration>, Failure> {
@@ -254,23 +287,27 @@ impl Probe {
             Work::Script(script) => script,
             Work::Connect => {
                 let sent = Instant::now();
-                let opened = Session::open(&shared.app, shared.timeout).await?;
+                let opened = shared.open(&self.on, 0).await?;
                 let took = sent.elapsed();
-                opened.close().await;
+                opened.session.close().await;
                 return Ok(Some(took));
             }
         };
-        let mut open = match session.take() {
-            Some(open) => open,
-            None => Session::open(&shared.app, shared.timeout).await?,
+        // Whoever asks for one of several goes round.
+        let turn = usize::try_from(self.operations.get()).unwrap_or_default();
+        let node = shared.lane.target(&self.on, turn).map(|target| target.node);
+        let mut open = match held.iter().position(|open| Some(&open.node) == node.as_ref()) {
+            Some(at) => held.swap_remove(at),
+            None => shared.open(&self.on, turn).await?,
         };
-        self.pid.set(Some(open.pid()));
-        shared.observing.owners.set(open.pid(), Owner::Probe { probe: self.id });
-        let result = script.run(&mut open, stage).await;
+        let pid = open.session.pid();
+        self.went_to.replace(Some((open.blockers.clone(), pid)));
+        open.owners.set(pid, Owner::Probe { probe: self.id });
+        let result = script.run(&mut open.session, stage).await;
         if matches!(&result, Err(failure) if failure.kind == FailureKind::Lost) {
-            shared.observing.owners.remove(open.pid());
+            open.owners.remove(pid);
         } else {
-            *session = Some(open);
+            held.push(open);
         }
         result
     }
@@ -304,8 +341,8 @@ impl Probe {
 
     /// Who was seen in the way of the operation under way. Asked for after good operations too: what was seen of a short wait has no
     /// part in a later window.
-    fn blockers(&self, shared: &Shared) -> Vec<Seen> {
-        self.pid.get().map(|pid| shared.observing.blockers.take(pid)).unwrap_or_default()
+    fn blockers(&self) -> Vec<Seen> {
+        self.went_to.borrow().as_ref().map(|(blockers, pid)| blockers.take(*pid)).unwrap_or_default()
     }
 
     fn announce(&self, started: Instant, cause: DownCause, shared: &Shared) {
@@ -340,7 +377,7 @@ impl Probe {
             |(intended, judged): (Instant, bool)| judged && now.saturating_duration_since(intended) > shared.down_after;
         let waiting = self.under_way.get().is_some_and(late);
         let mut windows = self.windows.borrow_mut();
-        windows.blocked_by(&self.blockers(shared));
+        windows.blocked_by(&self.blockers());
         let over = windows.finish(now, waiting);
         if let Some(window) = over {
             self.report(window, shared);
@@ -365,14 +402,51 @@ impl Probe {
     }
 }
 
+impl Open {
+    /// Takes its leave while the probe goes on: a server that is slow with it holds nobody up.
+    fn leave(self) {
+        self.owners.remove(self.session.pid());
+        tokio::task::spawn_local(self.session.close());
+    }
+}
+
 enum Taken {
-    Session(Session),
+    Session(Open),
     /// To open one.
     Leave,
     None,
 }
 
 impl Shared {
+    /// Opens a session where the address leads, of several nodes on the `nth`. Where that changes meanwhile it is opened anew: nobody
+    /// begins on a node that was taken out.
+    ///
+    /// # Errors
+    /// A failure of kind [`FailureKind::Lost`].
+    pub async fn open(&self, on: &Address, nth: usize) -> Result<Open, Failure> {
+        loop {
+            let Some(Target { node, login, owners, blockers }) = self.lane.target(on, nth) else {
+                return Err(led_nowhere(on));
+            };
+            let session = Session::open(&login, self.timeout).await?;
+            let open = Open { session, node, owners, blockers };
+            if self.lane.leads_to(on, &open.node) {
+                return Ok(open);
+            }
+            open.leave();
+        }
+    }
+
+    /// Users are sent elsewhere.
+    pub fn reroute(&self) {
+        self.reroutings.set(self.reroutings.get() + 1);
+        for open in self.idle.borrow_mut().extract_if(.., |open| !self.lane.leads_to(&Address::Writer, &open.node)) {
+            open.leave();
+            self.may_open.set(self.may_open.get() + 1);
+        }
+        self.rerouted.notify_waiters();
+    }
+
     fn seat(&self) -> Taken {
         if let Some(idle) = self.idle.borrow_mut().pop() {
             return Taken::Session(idle);
@@ -387,13 +461,24 @@ impl Shared {
     }
 
     /// Gives a shared session back; one that was lost may be opened again.
-    fn leave(&self, session: Option<Session>) {
-        match session {
-            Some(session) => {
-                self.observing.owners.remove(session.pid());
-                self.idle.borrow_mut().push(session);
+    fn leave(&self, open: Option<Open>) {
+        match open {
+            Some(open) if self.lane.leads_to(&Address::Writer, &open.node) => {
+                open.owners.remove(open.session.pid());
+                self.idle.borrow_mut().push(open);
             }
-            None => self.may_open.set(self.may_open.get() + 1),
+            open => {
+                open.map(Open::leave);
+                self.may_open.set(self.may_open.get() + 1);
+            }
         }
     }
+}
+
+/// No node of the shard that users may be sent to.
+fn led_nowhere(on: &Address) -> Failure {
+    let message = format!("nobody is let in at {}", on.words());
+    let (code, table, column, constraint, position) = Default::default();
+    let error = SqlError { code, message, table, column, constraint, position };
+    Failure { error, kind: FailureKind::Lost, class: Class::Other }
 }

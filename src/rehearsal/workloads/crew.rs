@@ -14,6 +14,7 @@ use crate::engine::endpoint::Endpoint;
 use crate::event::Phase;
 use crate::rehearsal::observing::Observing;
 use crate::rehearsal::probes::recorder::When;
+use crate::rehearsal::routes::Lane;
 
 /// Distance of two [`crate::event::Event::WorkloadSummary`]s of one workload in one step, at most.
 const TICK: Duration = Duration::from_secs(1);
@@ -30,7 +31,7 @@ pub(super) enum Command {
 
 /// What the thread runs them with.
 pub(super) struct Crew {
-    pub app: Endpoint,
+    pub lane: Lane,
     pub superuser: Endpoint,
     pub observing: Observing,
     pub cancel: CancellationToken,
@@ -38,7 +39,7 @@ pub(super) struct Crew {
 
 /// What all workloads share.
 pub(super) struct Shared {
-    pub app: Endpoint,
+    pub lane: Lane,
     pub superuser: Endpoint,
     pub observing: Observing,
     /// None before the control run.
@@ -53,7 +54,7 @@ impl Crew {
     pub async fn conduct(self, workers: Vec<Worker>, mut commands: mpsc::UnboundedReceiver<Command>) {
         let cost = self.observing.cost.thread();
         let shared = Rc::new(Shared {
-            app: self.app,
+            lane: self.lane,
             superuser: self.superuser,
             observing: self.observing,
             when: Cell::new(None),
@@ -65,6 +66,7 @@ impl Crew {
         for worker in workers.iter() {
             tasks.spawn_local(Rc::clone(worker).run(Rc::clone(&shared)));
         }
+        let mut changes = shared.lane.changes();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let stopped = loop {
@@ -73,6 +75,11 @@ impl Crew {
                 _ = tick.tick() => {
                     cost.update();
                     workers.iter().for_each(|worker| worker.flush(&shared));
+                    continue;
+                }
+                Ok(()) = changes.changed() => {
+                    // Who is sent elsewhere leaves at once, though nothing is to be sent.
+                    futures::future::join_all(workers.iter().map(|worker| worker.leave(&shared))).await;
                     continue;
                 }
                 () = self.cancel.cancelled() => None,

@@ -16,6 +16,7 @@ use self::crew::{Command, Crew};
 use self::worker::Worker;
 use super::observing::Observing;
 use super::probes::recorder::When;
+use super::routes::Lane;
 use super::run::Failure;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::probing::Request;
@@ -36,6 +37,8 @@ pub struct Against<'a> {
     /// The application's login.
     pub app: &'a Endpoint,
     pub nodes: &'a NodeNames<'a>,
+    /// Where users of its shard are sent.
+    pub lane: &'a Lane,
     /// Those on that node.
     pub probes: &'a [ProbeSpec],
 }
@@ -58,14 +61,17 @@ impl Workloads {
         stop: &CancellationToken,
     ) -> Result<Option<Workloads>, Failure> {
         committing_probes(scenario, against, observing).await?;
-        if scenario.workloads.is_empty() {
+        let routing = against.lane.routes.routing();
+        let leads = |planned: &scenario::Workload, shard| routing.target(&planned.on, shard, 0).is_some();
+        let of_shard = |(_, planned): &(usize, &scenario::Workload)| leads(planned, against.lane.shard);
+        if !scenario.workloads.iter().enumerate().any(|planned| of_shard(&planned)) {
             return Ok(None);
         }
         let (superuser, app) = (against.superuser.named("rehearsal"), against.app.named("rehearsal workload"));
         let request = Request { superuser: &superuser, app: &app, timeout: TIMEOUT, touched: None };
         let folder = scenario.file.parent().unwrap_or(Path::new("."));
         let mut workers = Vec::new();
-        for (nth, planned) in scenario.workloads.iter().enumerate() {
+        for (nth, planned) in scenario.workloads.iter().enumerate().filter(of_shard) {
             let template = Template::read(scenario.topology.engine, &planned.file, folder, against.nodes)
                 .map_err(|problems| Failure::harness(&problems[0], problems[0].hint().map(str::to_owned)))?;
             let prepared = Workload::prepare(template, &request).await.map_err(|error| {
@@ -74,12 +80,14 @@ impl Workloads {
             })?;
             let sessions = (prepared.connections / SHARE / scenario.workloads.len()).clamp(1, SESSIONS);
             // Of several shards each has its part.
-            let rate_per_s = planned.rate_per_s / scenario.topology.shards() as f64;
+            let shards = (0..scenario.topology.shards()).filter(|shard| leads(planned, *shard)).count();
+            let rate_per_s = planned.rate_per_s / shards as f64;
             let planned = scenario::Workload { rate_per_s, ..planned.clone() };
             workers.push(Worker::new(nth, &planned, prepared, sessions));
         }
         let (commands, received) = mpsc::unbounded_channel();
-        let crew = Crew { app, superuser, observing: observing.clone(), cancel: stop.clone() };
+        let (lane, observing, cancel) = (against.lane.clone(), observing.clone(), stop.clone());
+        let crew = Crew { lane, superuser, observing, cancel };
         let no_thread = |error: std::io::Error| Failure::harness(&error, None);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_thread)?;
         let thread = std::thread::Builder::new().name("workloads".to_owned()).spawn(move || {
@@ -128,7 +136,10 @@ impl Workloads {
 async fn committing_probes(scenario: &Scenario, against: &Against<'_>, observing: &Observing) -> Result<(), Failure> {
     use crate::engine::probing::{Script, Session};
     let ids = against.probes.iter().filter(|spec| spec.custom).map(|spec| spec.id);
-    for (id, probe) in ids.zip(&scenario.probes.custom).filter(|(_, probe)| probe.commit) {
+    // As they were derived: in the scenario's order, those of this shard.
+    let (routing, shard) = (against.lane.routes.routing(), against.lane.shard);
+    let of_shard = scenario.probes.custom.iter().filter(|probe| routing.target(&probe.on, shard, 0).is_some());
+    for (id, probe) in ids.zip(of_shard).filter(|(_, probe)| probe.commit) {
         let Ok(mut session) = Session::open(&against.app.named("rehearsal workload"), TIMEOUT).await else { continue };
         let engine = scenario.topology.engine;
         let sql = Script::statements(engine, &probe.sql);

@@ -9,12 +9,14 @@ use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
 use super::crew::Shared;
-use crate::engine::probing::{FailureKind, Session};
+use crate::engine::probing::{Failure, FailureKind, Session};
 use crate::engine::workload::{Iteration, Looked, Stopped, TIMEOUT, Workload};
 use crate::event::{Event, Owner, Phase, Traffic, WorkloadFailed, WorkloadSummary};
+use crate::rehearsal::owners::Owners;
 use crate::rehearsal::probes::pace::Grid;
 use crate::rehearsal::probes::recorder::{Figures, Recorder, When};
-use crate::scenario::{self, During};
+use crate::rehearsal::routes::Target;
+use crate::scenario::{self, Address, During};
 
 /// Starts that are no later than this are made, however many came due at once: timers are no finer. Others are let go by.
 const DUE: Duration = Duration::from_millis(5);
@@ -22,12 +24,20 @@ const DUE: Duration = Duration::from_millis(5);
 /// Kinds of failures that are told of one workload.
 const FAILURES: usize = 100;
 
+/// A session, and where it is.
+struct Seated {
+    session: Session,
+    node: String,
+    owners: Owners,
+}
+
 pub(super) struct Worker {
     id: usize,
+    on: Address,
     during: During,
     grid: Grid,
     workload: RefCell<Workload>,
-    idle: RefCell<Vec<Session>>,
+    idle: RefCell<Vec<Seated>>,
     /// Sessions that may still be opened.
     may_open: Cell<usize>,
     recorder: RefCell<Recorder>,
@@ -52,6 +62,7 @@ impl Worker {
     pub fn new(id: usize, planned: &scenario::Workload, workload: Workload, sessions: usize) -> Worker {
         Worker {
             id,
+            on: planned.on.clone(),
             during: planned.during,
             grid: Grid::new(Instant::now(), Duration::from_secs_f64(1.0 / planned.rate_per_s), id),
             workload: RefCell::new(workload),
@@ -73,10 +84,36 @@ impl Worker {
     /// Opens its sessions beforehand, as a pool does.
     pub async fn open(&self, shared: &Shared) {
         while self.may_open.get() > 0 {
-            let Ok(session) = Session::open(&shared.app, TIMEOUT).await else { return };
-            self.idle.borrow_mut().push(session);
+            let Some(Ok(seated)) = self.seat(shared).await else { return };
+            self.idle.borrow_mut().push(seated);
             self.may_open.set(self.may_open.get() - 1);
         }
+    }
+
+    /// A session where its address leads now; none where that is nowhere.
+    async fn seat(&self, shared: &Shared) -> Option<Result<Seated, Failure>> {
+        let Target { node, login, owners, .. } = shared.lane.target(&self.on, self.id)?;
+        Some(Session::open(&login, TIMEOUT).await.map(|session| Seated { session, node, owners }))
+    }
+
+    fn may_stay(&self, seated: &Seated, shared: &Shared) -> bool {
+        shared.lane.leads_to(&self.on, &seated.node)
+    }
+
+    /// Closes free sessions on nodes to which its address no longer leads.
+    pub async fn leave(&self, shared: &Shared) {
+        let (stay, go): (Vec<_>, Vec<_>) =
+            self.idle.take().into_iter().partition(|seated| self.may_stay(seated, shared));
+        self.idle.borrow_mut().extend(stay);
+        for seated in go {
+            self.close(seated).await;
+        }
+    }
+
+    async fn close(&self, seated: Seated) {
+        seated.owners.remove(seated.session.pid());
+        seated.session.close().await;
+        self.may_open.set(self.may_open.get() + 1);
     }
 
     /// Whether it runs at that time. One that is for the plan alone is tried once before it.
@@ -150,12 +187,12 @@ impl Worker {
             for intended in starts {
                 past = behind(&self.grid, intended);
                 match self.take() {
-                    Some(session) => {
+                    Some(seated) => {
                         self.under_way.set(self.under_way.get() + 1);
                         let iteration = self.workload.borrow_mut().iteration();
                         let (this, shared) = (Rc::clone(&self), Rc::clone(&shared));
                         iterations.spawn_local(async move {
-                            this.iterate(session, iteration, intended, when, &shared).await;
+                            this.iterate(seated, iteration, intended, when, &shared).await;
                         });
                     }
                     None => self.recorder.borrow_mut().missed(when, 1),
@@ -165,9 +202,9 @@ impl Worker {
     }
 
     /// A free session, or leave to open one; none where all are busy.
-    fn take(&self) -> Option<Option<Session>> {
-        if let Some(session) = self.idle.borrow_mut().pop() {
-            return Some(Some(session));
+    fn take(&self) -> Option<Option<Seated>> {
+        if let Some(seated) = self.idle.borrow_mut().pop() {
+            return Some(Some(seated));
         }
         let left = self.may_open.get();
         (left > 0).then(|| {
@@ -178,21 +215,27 @@ impl Worker {
 
     async fn iterate(
         &self,
-        session: Option<Session>,
+        seated: Option<Seated>,
         iteration: Iteration,
         intended: Instant,
         when: When,
         shared: &Shared,
     ) {
-        let result = match session {
-            Some(session) => Ok(session),
-            None => Session::open(&shared.app, TIMEOUT).await,
+        let seated = match seated.filter(|seated| self.may_stay(seated, shared)) {
+            Some(seated) => Some(Ok(seated)),
+            None => self.seat(shared).await,
         };
-        let stopped = match result {
-            Ok(session) => self.send(session, &iteration, shared).await,
-            Err(failure) => {
+        let stopped = match seated {
+            Some(Ok(seated)) => self.send(seated, &iteration, shared).await,
+            Some(Err(failure)) => {
                 self.may_open.set(self.may_open.get() + 1);
                 Err(iteration.not_begun(failure))
+            }
+            // There is nobody to ask.
+            None => {
+                self.may_open.set(self.may_open.get() + 1);
+                self.under_way.set(self.under_way.get() - 1);
+                return self.recorder.borrow_mut().missed(when, 1);
             }
         };
         let failed = stopped.is_err();
@@ -206,20 +249,21 @@ impl Worker {
         shared.answered.notify_waiters();
     }
 
-    async fn send(&self, mut session: Session, iteration: &Iteration, shared: &Shared) -> Result<(), Stopped> {
-        let owners = &shared.observing.owners;
-        owners.set(session.pid(), Owner::Workload { workload: self.id });
+    async fn send(&self, mut seated: Seated, iteration: &Iteration, shared: &Shared) -> Result<(), Stopped> {
+        seated.owners.set(seated.session.pid(), Owner::Workload { workload: self.id });
         let result = if self.looked.replace(true) {
-            iteration.run(&mut session).await
+            iteration.run(&mut seated.session).await
         } else {
-            let looked = iteration.looked_at(&mut session, &shared.superuser).await;
+            let looked = iteration.looked_at(&mut seated.session, &shared.superuser).await;
             self.tell_written(looked, shared)
         };
         if matches!(&result, Err(stopped) if stopped.failure.kind == FailureKind::Lost) {
-            owners.remove(session.pid());
+            seated.owners.remove(seated.session.pid());
             self.may_open.set(self.may_open.get() + 1);
+        } else if self.may_stay(&seated, shared) {
+            self.idle.borrow_mut().push(seated);
         } else {
-            self.idle.borrow_mut().push(session);
+            self.close(seated).await;
         }
         result
     }

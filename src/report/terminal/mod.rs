@@ -32,6 +32,7 @@ pub fn verdict(outcome: &Outcome, settings: &TerminalSettings) -> String {
     out.push_str(&findings(outcome, &paint));
     out.push_str(&steps(outcome, &paint));
     out.push_str(&downtime(outcome, &paint));
+    out.push_str(&routing(outcome, &paint));
     out.push_str(&replicas(outcome, &paint));
     out.push_str(&workloads(outcome, &paint));
     out.push_str(&consumers(outcome, &paint));
@@ -206,6 +207,18 @@ fn of_side(name: &str, side: &KindDowntime, paint: &Paint) -> String {
     }
     if let Some(more) = side.tables.len().checked_sub(TABLES).filter(|more| *more > 0) {
         out.push_str(&format!("         {}\n", paint.dim(&format!("and {} more", count(more as u64, "table")))));
+    }
+    out
+}
+
+fn routing(outcome: &Outcome, paint: &Paint) -> String {
+    if outcome.routing.is_empty() {
+        return String::new();
+    }
+    let mut out = format!("\n{}\n", paint.bold("Routing"));
+    for change in &outcome.routing {
+        let told = format!("{}  {}", change.words(), paint.dim(&format!("step \"{}\"", change.step)));
+        out.push_str(&paint.wrapped(&format!("  {}  ", change.from()), &told));
     }
     out
 }

@@ -140,7 +140,7 @@ colour = "red"
      9 │ downtime = { raed = "1s" }
     10 │ [[step]]
        · ────┬───
-       ·     ╰── expected one of `sql`, `file`, `command`, `analyze`, `restart`, `wait`, `check`, `compare`
+       ·     ╰── expected one of `sql`, `file`, `command`, `analyze`, `restart`, `wait`, `check`, `compare`, `take_out`, `put_back`, `route`
     11 │ name = "s"
        ╰────
      × unknown key `slq` in a step
@@ -164,7 +164,7 @@ colour = "red"
     13 │ budgets = "1s"
     14 │ colour = "red"
        · ───┬──
-       ·    ╰── expected one of `name`, `on`, `at_once`, `replicated`, `as`, `budget`, `timeout`, `limits`, `undo`, `retry`, `takes`, `outside_window`, `point_of_no_return`, `sign_off`, `when_failed`, `sql`, `file`, `command`, `analyze`, `restart`, `wait`, `check`, `compare`, `steps`
+       ·    ╰── expected one of `name`, `on`, `at_once`, `replicated`, `as`, `budget`, `timeout`, `limits`, `undo`, `retry`, `takes`, `outside_window`, `point_of_no_return`, `sign_off`, `when_failed`, `sql`, `file`, `command`, `analyze`, `restart`, `wait`, `check`, `compare`, `take_out`, `put_back`, `route`, `steps`, `each`
        ╰────
     "#);
 }
@@ -427,7 +427,7 @@ fail_on = "warn"
     22 │ outcome = "fails"
     23 │ findings = ["default-lots", "everything"]
        ·                             ──────┬─────
-       ·                                   ╰── expected one of `step-failed`, `check-failed`, `budget-exceeded`, `downtime-exceeded`, `latency-exceeded`, `lock-wait-exceeded`, `write-probe-failed`, `read-probe-failed`, `connect-probe-failed`, `workload-failed`, `consumer-ended`, `replication-broken`, `lag-exceeded`, `schema-drift`, `rows-differ`, `default-lost`, `auto-increment-lost`, `not-null-lost`, `constraint-lost`, `index-lost`, `index-invalid`, `view-invalid`, `privilege-lost`, `table-rewritten`, `lock-without-timeout`, `data-changed-unexpectedly`, `not-probed`, `expectation-unmet`
+       ·                                   ╰── expected one of `step-failed`, `check-failed`, `budget-exceeded`, `downtime-exceeded`, `latency-exceeded`, `lock-wait-exceeded`, `write-probe-failed`, `read-probe-failed`, `connect-probe-failed`, `workload-failed`, `consumer-ended`, `replication-broken`, `lag-exceeded`, `schema-drift`, `rows-differ`, `shard-without-side`, `connection-to-disabled-node`, `default-lost`, `auto-increment-lost`, `not-null-lost`, `constraint-lost`, `index-lost`, `index-invalid`, `view-invalid`, `privilege-lost`, `table-rewritten`, `lock-without-timeout`, `data-changed-unexpectedly`, `not-probed`, `expectation-unmet`
     24 │ [gate]
        ╰────
      × no severity is called "warn"
@@ -526,7 +526,7 @@ name = "nothing"
     4 │
     5 │ [[step]]
       · ────┬───
-      ·     ╰── expected one of `sql`, `file`, `command`, `analyze`, `restart`, `wait`, `check`, `compare`
+      ·     ╰── expected one of `sql`, `file`, `command`, `analyze`, `restart`, `wait`, `check`, `compare`, `take_out`, `put_back`, `route`
     6 │ name = "none"
       ╰────
      × one step, one action; found `sql`, `analyze`
@@ -589,7 +589,7 @@ name = "nothing"
     26 │ wait = { sql = "SELECT true" }
     27 │ [[setup]]
        · ────┬────
-       ·     ╰── expected one of `sql`, `file`, `command`, `analyze`, `restart`, `wait`, `check`, `compare`
+       ·     ╰── expected one of `sql`, `file`, `command`, `analyze`, `restart`, `wait`, `check`, `compare`, `take_out`, `put_back`, `route`
     28 │ name = "nothing"
        ╰────
     "#);
@@ -850,11 +850,7 @@ fn what_is_not_built_is_refused_by_name() {
             "`rules` in [snapshot]",
             "`max_age` in [snapshot]",
             r#"`on = "all"` in a custom probe"#,
-            "`each` in a step",
-            "`steps` as a group",
-            "`take_out` in a step",
             "`confirm` in a step",
-            "`put_back` in a step",
             "`parallel` in a step",
         ],
     );
@@ -871,7 +867,6 @@ fn what_is_not_built_is_refused_by_name() {
             "`upgrade` in a step",
             "`start` in a step",
             "`promote` in a step",
-            "`route` in a step",
             "`rebuild` in a step",
             "`stop` in a step",
             "`image` in `command`",

@@ -1,6 +1,7 @@
 //! The file format from end to end: files that load, files that are refused and what is said about them, and the schema.
 
 mod files;
+mod groups;
 mod loads;
 mod mistakes;
 mod references;

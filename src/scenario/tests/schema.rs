@@ -159,7 +159,7 @@ fn the_actions_are_those_that_the_schema_calls_so() {
         })
         .map(|(key, _)| key.as_str())
         .collect();
-    let known: BTreeSet<_> = BUILT.iter().chain(NOT_BUILT).copied().filter(|key| *key != "steps").collect();
+    let known: BTreeSet<_> = BUILT.iter().chain(NOT_BUILT).copied().chain(["steps"]).collect();
     assert_eq!(called, known);
 }
 

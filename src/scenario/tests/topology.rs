@@ -339,7 +339,7 @@ fn mistakes_of_steps_on_several_nodes() {
     of_postgres("on = []\nsql = \"SELECT 1\"", &["12: found an empty list"]);
     of_postgres("on = [\"side:c\"]\nsql = \"SELECT 1\"", &["12: no side is called \"c\""]);
     of_postgres("on = \"shard:1\"\nsql = \"SELECT 1\"", &["12: the topology has no shards"]);
-    of_postgres("on = \"all\"\ncommand = \"true\"", &["10: `command` on a replica, as on \"b\" is not supported yet"]);
+    of_postgres("on = \"all\"\ncommand = \"true\"", &[]);
     of_postgres("on = \"all\"\ncompare = { nodes = [\"a\", \"b\"] }", &["12: `on` beside `compare`"]);
     of_postgres("compare = { nodes = [\"a\"] }", &["12: found less than two nodes"]);
     of_postgres("compare = { nodes = [\"a\", \"a\"] }", &["12: node \"a\" is named twice"]);

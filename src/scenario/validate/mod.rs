@@ -4,7 +4,9 @@
 
 mod command;
 mod expect;
+mod group;
 mod probes;
+mod routing;
 mod snapshot;
 mod step;
 mod subscribers;
@@ -23,16 +25,24 @@ use super::problem::{Mistake, Problems};
 use super::read::Either;
 use super::reference::{NodeField, references};
 use super::tree::{At, Place};
-use super::{EngineKind, Scenario, Topology};
+use super::{EngineKind, Routing, Scenario, Topology};
 use crate::finding::Severity;
 
 pub(super) fn scenario(raw: ScenarioFile, file: PathBuf, problems: &mut Problems) -> Option<Scenario> {
     let nodes = topology::Nodes::of(raw.topology.as_ref().map(|table| &table.value));
+    let routing = nodes.routing();
     let engine = raw.topology.as_ref().and_then(|table| table.value.engine.as_ref()).map(|engine| engine.value.0);
     let mut raw_topology = raw.topology;
     let consumers = raw_topology.as_mut().and_then(|table| table.value.consumers.take());
     let topology = raw_topology.and_then(|table| topology::topology(table.value, problems));
-    let mut check = Check { problems, nodes, engine: engine.unwrap_or(EngineKind::Postgres), names: Vec::new() };
+    let mut check = Check {
+        problems,
+        nodes,
+        engine: engine.unwrap_or(EngineKind::Postgres),
+        names: Vec::new(),
+        group: Default::default(),
+        routing,
+    };
     let snapshot = raw.snapshot.and_then(|table| check.snapshot(table.value));
     let setup = raw.setup.map(|steps| check.setup(steps.value)).unwrap_or_default();
     let steps = raw.step.map(|steps| check.plan(steps));
@@ -64,6 +74,19 @@ struct Check<'p> {
     engine: EngineKind,
     /// Names of steps so far, each with its line.
     names: Vec<(String, usize)>,
+    /// Whose steps are read.
+    group: group::Group,
+    /// Where users are once the steps so far are done.
+    routing: Routing,
+}
+
+/// The nodes of a step.
+#[derive(Debug, Clone)]
+struct On {
+    /// In their order, each once; never none.
+    nodes: Vec<String>,
+    /// The writers, whichever they are when it runs.
+    routed: bool,
 }
 
 impl Check<'_> {
@@ -79,9 +102,10 @@ impl Check<'_> {
         self.problems.raise(at, Mistake::WrongForm { found: found.into(), form: form.into(), hint: None });
     }
 
-    /// The nodes that `on` means, in its order, each once; never none.
-    fn on(&mut self, on: At<OneOrMany>) -> Vec<String> {
+    /// The nodes that `on` means, in its order.
+    fn on(&mut self, on: At<OneOrMany>) -> On {
         let At { value, at } = on;
+        let routed = matches!(&value, Either::A(Text(word)) if word == "writer");
         let words = match value {
             Either::A(word) => vec![At { value: word, at }],
             Either::B(words) if words.is_empty() => {
@@ -100,13 +124,13 @@ impl Check<'_> {
                 }
             }
         }
-        if nodes.is_empty() { self.nodes.writers() } else { nodes }
+        On { nodes: if nodes.is_empty() { self.nodes.writers() } else { nodes }, routed }
     }
 
     /// The nodes that one word of `on` means; none after recording that there are none.
     fn nodes_of(&mut self, word: String, at: Place) -> Vec<String> {
         match word.as_str() {
-            "writer" => self.nodes.writers(),
+            "writer" => self.routing.writers().map(str::to_owned).collect(),
             "all" => self.nodes.names().to_vec(),
             "readers" => {
                 let readers = self.nodes.followers();

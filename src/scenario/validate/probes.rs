@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::Check;
-use crate::scenario::grammar::{CustomProbeTable, LimitsTable, OneOrMany, ProbesTable};
-use crate::scenario::leaf::{CustomKind, Positive, Text};
+use crate::scenario::grammar::{CustomProbeTable, LimitsTable, ProbesTable};
+use crate::scenario::leaf::{CustomKind, Positive};
 use crate::scenario::problem::Mistake;
 use crate::scenario::read::{Either, Found, List};
 use crate::scenario::tree::At;
@@ -68,7 +68,7 @@ impl Check<'_> {
 
     fn custom_probe(&mut self, table: CustomProbeTable) -> Option<CustomProbe> {
         let sql = table.sql.map(|sql| self.text(sql));
-        self.probed_node(table.on, "a custom probe");
+        let on = self.address(table.on, "a custom probe");
         Some(CustomProbe {
             name: table.name?.value.0,
             kind: match table.kind?.value.0 {
@@ -78,24 +78,8 @@ impl Check<'_> {
             sql: sql?,
             commit: table.commit.is_some_and(|commit| commit.value),
             every: table.every.map(|every| every.value.0),
+            on,
         })
-    }
-
-    /// A probe or a workload, `what`, asks one node, which is the writer while there is no other.
-    pub(super) fn probed_node(&mut self, on: Option<At<OneOrMany>>, what: &str) {
-        match on {
-            Some(At { value: Either::A(Text(name)), at }) if name == "all" => {
-                self.not_yet(at, format!("`on = \"all\"` in {what}"));
-            }
-            Some(on) => {
-                let at = on.at;
-                let nodes = self.on(on);
-                if nodes != self.nodes.writers() && nodes.iter().all(|node| self.nodes.has(node)) {
-                    self.not_yet(at, format!("{what} on another node than the writer"));
-                }
-            }
-            None => {}
-        }
     }
 
     pub(super) fn limits(&mut self, table: LimitsTable) -> Limits {

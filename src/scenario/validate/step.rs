@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Check;
 use super::expect::texts;
+use super::{Check, On};
 use crate::scenario::grammar::{AnalyzeTable, CheckTable, CompareTable, RetryTable, StepTable, WaitTable};
 use crate::scenario::leaf::{Cell, CompareWhat, Positive, Text};
 use crate::scenario::problem::Mistake;
@@ -13,9 +13,9 @@ use crate::scenario::{Action, EngineKind, Retry, Step, WhenFailed};
 
 /// The actions that are built.
 pub(in crate::scenario) const BUILT: &[&str] =
-    &["sql", "file", "command", "analyze", "restart", "wait", "check", "compare"];
+    &["sql", "file", "command", "analyze", "restart", "wait", "check", "compare", "take_out", "put_back", "route"];
 
-/// The actions and groups that are not; all of them are refused by name.
+/// The actions that are not, and groups of steps at once; all of them are refused by name.
 pub(in crate::scenario) const NOT_BUILT: &[&str] = &[
     "migrations",
     "upgrade",
@@ -23,15 +23,11 @@ pub(in crate::scenario) const NOT_BUILT: &[&str] = &[
     "fast_downtime",
     "refuse_connections",
     "readmit",
-    "take_out",
-    "put_back",
-    "route",
     "promote",
     "rebuild",
     "stop",
     "start",
     "confirm",
-    "steps",
     "parallel",
 ];
 
@@ -39,7 +35,7 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Where a step stands, which decides what it may say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     Plan,
     Setup,
     Undo,
@@ -60,12 +56,15 @@ impl Part {
                 "point_of_no_return",
                 "sign_off",
                 "when_failed",
+                "take_out",
+                "put_back",
+                "route",
             ],
             Part::Undo => &["undo", "takes", "outside_window", "point_of_no_return", "when_failed"],
         }
     }
 
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Part::Plan => "a step",
             Part::Setup => "setup",
@@ -76,7 +75,7 @@ impl Part {
 
 /// What an undo of one action takes over from its step.
 struct Inherited {
-    on: Vec<String>,
+    on: On,
     at_once: usize,
     replicated: bool,
     run_as: Option<String>,
@@ -96,9 +95,18 @@ impl Check<'_> {
         steps.into_iter().filter_map(|(name, step)| self.step(step, Part::Setup, Some(name), None)).collect()
     }
 
-    fn steps(&mut self, steps: List<Named<StepTable>>, part: Part) -> Vec<Step> {
-        let unnamed = |At { value: Named(value), at }| At { value, at };
-        steps.into_iter().filter_map(|step| self.step(unnamed(step), part, None, None)).collect()
+    /// Plain steps, those of groups one by one.
+    pub(super) fn steps(&mut self, steps: List<Named<StepTable>>, part: Part) -> Vec<Step> {
+        let mut plain = Vec::new();
+        for At { value: Named(step), at } in steps {
+            let step = At { value: step, at };
+            if step.value.gives("steps") {
+                plain.extend(self.group(step, part));
+            } else {
+                plain.extend(self.step(step, part, None, None));
+            }
+        }
+        plain
     }
 
     /// `name` is for a step that gives none.
@@ -112,20 +120,17 @@ impl Check<'_> {
         let At { value: mut raw, at } = step;
         let name = self.step_name(raw.name.take(), name, at);
         self.refuse_meaningless(&raw, part);
+        self.refuse_group(&raw, part);
         let limits = raw.limits.take().map(|limits| {
             if let Some(window) = &limits.value.window {
                 self.clash(window.at, "`window` is a limit of the whole plan", "give the step a `budget`");
             }
             self.limits(limits.value)
         });
-        let on = match (raw.on.take(), inherited) {
-            (Some(on), _) => self.on(on),
-            (None, Some(inherited)) => inherited.on.clone(),
-            (None, None) => self.usual_nodes(part),
-        };
+        let on = self.places(&mut raw, part, inherited);
         let at_once = match raw.at_once.take().map(|at_once| at_once.value) {
             Some(Either::A(count)) => usize::try_from(count.0).unwrap_or(usize::MAX),
-            Some(Either::B(_)) => on.len(),
+            Some(Either::B(_)) => on.nodes.len(),
             None => inherited.map_or(1, |step| step.at_once),
         };
         let replicated = self.replicated(&raw, inherited);
@@ -142,15 +147,18 @@ impl Check<'_> {
             _ => Vec::new(),
         };
         let role = raw.r#as.as_ref().map(|role| role.at);
-        let action = self.action(&mut raw, at, part, &on);
-        let (action, on) = action?;
+        let (action, on) = self.action(&mut raw, at, part, &on)?;
+        if part == Part::Plan {
+            self.reroute(&action, &undo, at);
+        }
         let is_of_pair = matches!(action, Action::WaitCaughtUp { .. } | Action::Compare { .. });
         if self.engine == EngineKind::Postgres && part == Part::Setup && is_of_pair {
             self.before_they_are_joined(&action, at);
         }
-        let writers = self.nodes.writers();
-        if let Some(other) = on.iter().find(|node| !writers.contains(node) && self.nodes.has(node)) {
-            let what = if self.nodes.subscribers().contains(other) { "subscriber" } else { "replica" };
+        let (replicas, subscribers) = (&self.nodes, self.nodes.subscribers());
+        let is_other = |node: &&String| replicas.is_replica(node) || subscribers.contains(node);
+        if let Some(other) = on.nodes.iter().find(is_other).cloned() {
+            let what = if subscribers.contains(&other) { "subscriber" } else { "replica" };
             if matches!(action, Action::Command(_)) {
                 self.not_yet(at, format!("`command` on a {what}, as on \"{other}\""));
             } else if run_as.is_some() {
@@ -160,7 +168,8 @@ impl Check<'_> {
         Some(Step {
             name: name?,
             line: self.problems.line(at),
-            on,
+            on: on.nodes,
+            routed: on.routed,
             at_once,
             replicated,
             run_as,
@@ -189,11 +198,25 @@ impl Check<'_> {
         }
     }
 
+    /// Where a step runs: where its `on` or its action says, where the step does that it takes back, or its group.
+    fn places(&mut self, raw: &mut StepTable, part: Part, inherited: Option<&Inherited>) -> On {
+        if let Some(named) = self.named_nodes(raw) {
+            return named;
+        }
+        match (raw.on.take(), inherited) {
+            (Some(on), _) => self.on(on),
+            (None, Some(inherited)) => inherited.on.clone(),
+            (None, None) => self.group.on.clone().unwrap_or_else(|| self.usual_nodes(part)),
+        }
+    }
+
     /// Where a step without an `on` runs: on the writer of each shard; setup on both of a pair whose logs carry no DDL.
-    fn usual_nodes(&self, part: Part) -> Vec<String> {
+    fn usual_nodes(&self, part: Part) -> On {
         let pairs = self.nodes.pairs();
-        let on_both = part == Part::Setup && self.engine == EngineKind::Postgres && !pairs.is_empty();
-        if on_both { pairs } else { self.nodes.writers() }
+        if part == Part::Setup && self.engine == EngineKind::Postgres && !pairs.is_empty() {
+            return On { nodes: pairs, routed: false };
+        }
+        On { nodes: self.routing.writers().map(str::to_owned).collect(), routed: part != Part::Setup }
     }
 
     /// Whether the step's statements go into the binary log.
@@ -212,7 +235,7 @@ impl Check<'_> {
 
     fn step_name(&mut self, given: Option<At<Text>>, otherwise: Option<String>, at: Place) -> Option<String> {
         let (name, at) = match given {
-            Some(name) => (name.value.0, name.at),
+            Some(name) => (self.group.named(&name.value.0), name.at),
             None => (otherwise?, at),
         };
         match self.names.iter().find(|(other, _)| *other == name) {
@@ -283,11 +306,7 @@ impl Check<'_> {
     }
 
     /// The action, and the nodes it is on.
-    fn action(&mut self, raw: &mut StepTable, at: Place, part: Part, on: &[String]) -> Option<(Action, Vec<String>)> {
-        if let Some(steps) = raw.steps.take() {
-            self.not_yet(steps.at, "`steps` as a group");
-            self.steps(steps.value, part);
-        }
+    fn action(&mut self, raw: &mut StepTable, at: Place, part: Part, on: &On) -> Option<(Action, On)> {
         let is_action = |key: &str| BUILT.contains(&key) || NOT_BUILT.contains(&key);
         let found: Vec<_> = raw.found().iter().map(|key| key.value).filter(|key| is_action(key)).collect();
         match found[..] {
@@ -311,9 +330,12 @@ impl Check<'_> {
                 self.clash(on.at, "`on` beside `compare`", "leave it out: `compare` names its nodes");
             }
             let (action, first) = self.compare(compare.value)?;
-            return Some((action, vec![first]));
+            return Some((action, On { nodes: vec![first], routed: false }));
         }
-        Some((self.built_action(raw)?, on.to_vec()))
+        if ["take_out", "put_back", "route"].iter().any(|key| raw.gives(key)) {
+            return self.routing_action(raw, &on.nodes);
+        }
+        Some((self.built_action(raw)?, on.clone()))
     }
 
     fn built_action(&mut self, raw: &mut StepTable) -> Option<Action> {
@@ -327,14 +349,14 @@ impl Check<'_> {
         sql.or(file).or(command).or(analyze).or(wait).or(check).flatten()
     }
 
-    fn restarted(&mut self, restart: At<Either<bool, Text>>, on: &[String]) -> Option<Vec<String>> {
+    fn restarted(&mut self, restart: At<Either<bool, Text>>, on: &On) -> Option<On> {
         match restart.value {
-            Either::A(true) => Some(on.to_vec()),
+            Either::A(true) => Some(on.clone()),
             Either::A(false) => {
                 self.wrong(restart.at, "`false`", "`true`, or a node's name");
                 None
             }
-            Either::B(Text(name)) => Some(vec![self.node(name, restart.at)]),
+            Either::B(Text(name)) => Some(On { nodes: vec![self.node(name, restart.at)], routed: false }),
         }
     }
 

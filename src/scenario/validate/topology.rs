@@ -10,7 +10,7 @@ use crate::scenario::leaf::{Count, Scalar, Text};
 use crate::scenario::problem::{Mistake, Problems};
 use crate::scenario::read::{Found, List, Map};
 use crate::scenario::tree::{At, Place};
-use crate::scenario::{EngineKind, Extension, Node, OPTIONS_OF_THE_LAB, Package, Subscribes, Topology};
+use crate::scenario::{EngineKind, Extension, Node, OPTIONS_OF_THE_LAB, Package, Route, Routing, Subscribes, Topology};
 
 /// The one node of a topology that names none.
 const ONLY_NODE: &str = "primary";
@@ -116,10 +116,14 @@ impl Nodes {
 
     /// All that get all that their shard's writer writes.
     pub fn followers(&self) -> Vec<String> {
-        let (writer, linked) = (self.writer(), self.replicas.iter().chain(&self.pair));
-        let is_follower = |name: &&String| *name != writer && linked.clone().any(|node| node == *name);
-        let sides: Vec<String> = self.sides.iter().filter(is_follower).cloned().collect();
+        let sides: Vec<String> = self.followers_in_file().cloned().collect();
         self.each(&sides).collect()
+    }
+
+    /// As the file calls them.
+    fn followers_in_file(&self) -> impl Iterator<Item = &String> {
+        let (writer, linked) = (self.writer(), self.replicas.iter().chain(&self.pair));
+        self.sides.iter().filter(move |name| *name != writer && linked.clone().any(|node| node == *name))
     }
 
     /// The two of each shard that write to each other; empty where there is no pair.
@@ -130,6 +134,25 @@ impl Nodes {
     /// Those that get a part of what the writer writes.
     pub fn subscribers(&self) -> Vec<String> {
         self.each(&self.subscribers).collect()
+    }
+
+    /// Where users are sent when the plan begins.
+    pub fn routing(&self) -> Routing {
+        let masters = if self.pair.is_empty() { std::slice::from_ref(self.writer()) } else { &self.pair[..] };
+        let readers: Vec<String> = self.followers_in_file().cloned().collect();
+        let numbers: Vec<Option<u32>> = self.shards.map_or_else(|| vec![None], |count| (1..=count).map(Some).collect());
+        let route = |shard: Option<u32>| {
+            let named = |sides: &[String]| {
+                sides.iter().map(|side| shard.map_or_else(|| side.clone(), |shard| on_shard(side, shard))).collect()
+            };
+            Route { masters: named(masters), readers: named(&readers), nodes: named(&self.sides) }
+        };
+        Routing::new(numbers.into_iter().map(route).collect())
+    }
+
+    /// Whether it gets what another writes, and takes no writes itself.
+    pub fn is_replica(&self, name: &str) -> bool {
+        self.each(&self.replicas).any(|replica| replica == name)
     }
 
     /// Nobody replicates in any way.

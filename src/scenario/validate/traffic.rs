@@ -28,13 +28,14 @@ impl Check<'_> {
     }
 
     fn workload(&mut self, table: WorkloadTable) -> Option<Workload> {
-        self.probed_node(table.on, "a workload");
+        let on = self.address(table.on, "a workload");
         let file = table.file.and_then(|file| self.file(&file, "file"));
         Some(Workload {
             name: table.name?.value.0,
             file: file?,
             rate_per_s: table.rate?.value.0,
             during: table.during.map_or(During::All, |during| during.value.0),
+            on,
         })
     }
 

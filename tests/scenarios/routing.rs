@@ -1,0 +1,92 @@
+//! Users sent from one side of a pair to the other, and programs that find out by the list, or do not.
+
+use crate::run::{alone, beside_others, has, rehearse, scenario, variant};
+
+/// The file with the step's output, of the step at that position in the plan.
+fn output(nth: usize) -> String {
+    format!("step-{}.log", nth + 1)
+}
+
+/// A program on the other side, while this one is out: it is told so, and goes there all the same.
+#[test]
+fn a_program_that_ignores_the_list_is_found() {
+    if !has("native") {
+        return;
+    }
+    let _machine = beside_others();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let over = r#"
+[[step]]
+name = "out"
+take_out = "a"
+
+[[step]]
+name = "by the list"
+command = "echo out=$REHEARSAL_OUT; cat \"$REHEARSAL_ROUTING\"; mariadb -e 'DO 1'"
+
+[[step]]
+name = "to a all the same"
+command = """
+url='${node.a.url}'; password=${url#*//*:}; password=$(echo "${password%%@*}" | sed 's/%2D/-/g')
+MYSQL_PWD=$password mariadb --no-defaults --protocol=tcp -u "$MYSQL_USER" -h ${node.a.host} -P ${node.a.port} -e 'DO SLEEP(2)'
+mariadb -e 'DO 1'
+"""
+
+[[step]]
+name = "on purpose"
+on = "a"
+command = "mariadb -e 'DO SLEEP(1)'"
+
+[[step]]
+name = "in"
+put_back = "a"
+
+[expect]
+outcome = "failed"
+findings = ["connection-to-disabled-node"]
+"#;
+    let run = rehearse(&variant(folder.path(), &scenario("half-fleet/as-it-should-be"), over), "native");
+    run.assert_exit(1);
+    let findings = run.report["findings"].as_array().expect("findings");
+    let strays: Vec<_> = findings.iter().filter(|found| found["code"] == "connection-to-disabled-node").collect();
+    let [stray] = &strays[..] else { panic!("one program went to a: {}", run.told()) };
+    assert_eq!(stray["node"], "a");
+    assert_eq!(stray["step"], "to a all the same", "{}", run.told());
+    let told = stray["condition"].as_str().expect("a text");
+    assert!(told.starts_with("mariadb as root talked to a at"), "{told}");
+    let said = run.file(&output(1));
+    assert!(said.starts_with("out=a\n"), "{said}");
+    let list: serde_json::Value = serde_json::from_str(said.trim_start_matches("out=a\n")).expect("the list is JSON");
+    assert_eq!((&list["out"], &list["shards"][0]["writer"]), (&serde_json::json!(["a"]), &serde_json::json!("b")));
+    // The default of a step is wherever the writer is.
+    let steps = run.report["steps"].as_array().expect("steps");
+    let node = |name: &str| steps.iter().find(|step| step["name"] == name).map(|step| step["node"].clone());
+    assert_eq!(node("by the list"), Some("b".into()));
+    assert_eq!(node("on purpose"), Some("a".into()));
+    assert_eq!(run.report["routing"].as_array().map(Vec::len), Some(2), "{}", run.told());
+}
+
+/// Users are felt nowhere near the table that is held for a second on the side that is out.
+#[test]
+fn what_goes_on_on_a_side_that_is_out_holds_nobody_up() {
+    if !has("native") {
+        return;
+    }
+    let _machine = alone();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let held = "SET SESSION sql_log_bin = 0; LOCK TABLES stock WRITE; DO SLEEP(2); UNLOCK TABLES";
+    let run = |steps: &str| {
+        let over = format!(
+            "[probes]\nopen_transaction = \"1s\"\n{steps}\n[expect]\noutcome = \"passed\"\nfindings = []\n[limits]\ndowntime = \"1m\""
+        );
+        rehearse(&variant(folder.path(), &scenario("half-fleet/as-it-should-be"), &over), "native")
+    };
+    let hold = format!("[[step]]\nname = \"held\"\non = \"a\"\nsql = \"{held}\"\n");
+    let out =
+        run(&format!("[[step]]\nname = \"out\"\ntake_out = \"a\"\n{hold}[[step]]\nname = \"in\"\nput_back = \"a\"\n"));
+    out.assert_exit(0);
+    assert_eq!(out.report["totals"]["downtime_write_ms"], 0.0, "{}", out.told());
+    let still = run(&hold);
+    still.assert_exit(0);
+    assert!(still.report["totals"]["downtime_write_ms"].as_f64().is_some_and(|ms| ms > 1000.0), "{}", still.told());
+}
