@@ -75,19 +75,8 @@ pub enum LabError {
     NoServer { engine: &'static str, version: String, found: Vec<String>, install: String },
     #[error("node {node}: not installed: {}", .missing.join(", "))]
     NoPackages { node: String, missing: Vec<String>, install: String },
-    /// Nothing of it is left.
-    #[error("node {node}: {what} could not be added to {base}: {command}: {}", .said.last().map_or("it said nothing", |line| line))]
-    NotAdded {
-        node: String,
-        /// "extension unit", "package a", "packages a, b".
-        what: String,
-        base: String,
-        /// What was tried in the image.
-        command: String,
-        /// Its last lines.
-        said: Vec<String>,
-        hint: String,
-    },
+    #[error(transparent)]
+    NotAdded(Box<NotAdded>),
     #[error("interrupted while an image was being built")]
     BuildStopped,
     #[error("{} cannot hold labs: {why}", .path.display())]
@@ -114,6 +103,21 @@ pub enum LabError {
     Host(#[from] HostError),
 }
 
+/// What could not be brought into an image. Nothing of the build is left.
+#[derive(Debug, thiserror::Error)]
+#[error("node {node}: {what} could not be added to {base}: {command}: {}", .said.last().map_or("it said nothing", |line| line))]
+pub struct NotAdded {
+    pub node: String,
+    /// "extension unit", "package a", "packages a, b".
+    pub what: String,
+    pub base: String,
+    /// What was tried in the image.
+    pub command: String,
+    /// Its last lines.
+    pub said: Vec<String>,
+    pub hint: String,
+}
+
 impl LabError {
     /// What to do about it, where there is something.
     pub fn hint(&self) -> Option<String> {
@@ -134,7 +138,7 @@ impl LabError {
             }
             LabError::NoImage { pull, built, .. } => Some(software::image_hint(pull, *built)),
             LabError::NoServer { install, .. } | LabError::NoPackages { install, .. } => Some(install.clone()),
-            LabError::NotAdded { hint, .. } => Some(hint.clone()),
+            LabError::NotAdded(refused) => Some(refused.hint.clone()),
             LabError::BadImage { image, .. } => {
                 Some(format!("remove {image}, and pull or build one with all of the server's programs"))
             }
@@ -156,7 +160,7 @@ impl LabError {
     /// The last lines of what failed, where they tell more.
     pub fn log(&self) -> &[String] {
         match self {
-            LabError::NotAdded { said, .. } => said,
+            LabError::NotAdded(refused) => &refused.said,
             _ => &[],
         }
     }

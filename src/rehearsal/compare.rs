@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 
-use super::run::{Failure, SAMPLES, millis};
+use super::failure::Failure;
+use super::run::{SAMPLES, millis};
 use super::step::{Cut, Ended, Runner, Running};
 use crate::diff::{self, CompareOptions, DiffError};
 use crate::engine::subscription::{self, Published};

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::command::{self, CommandRequest, End};
 use super::dispatcher::Events;
-use super::run::Failure;
+use super::failure::Failure;
 use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;
 use crate::event::Event;

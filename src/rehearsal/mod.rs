@@ -7,6 +7,7 @@ mod compare;
 mod consumers;
 pub mod current;
 pub mod dispatcher;
+mod failure;
 pub mod observer;
 pub mod observing;
 pub mod owners;

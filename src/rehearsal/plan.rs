@@ -3,7 +3,7 @@
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
-use super::run::Failure;
+use super::failure::Failure;
 use super::step::{Runner, StepEnd};
 use crate::event::{Event, StepResult, StepRole};
 use crate::scenario::{Step, WhenFailed};

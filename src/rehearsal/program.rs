@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::command::{self, CommandEnded, CommandRequest, End};
+use super::failure::Failure;
 use super::routing;
-use super::run::Failure;
 use super::step::{Cut, Ended, Runner, Running, could_not};
 use crate::engine::EngineKind;
 use crate::engine::recover::{self, Recording, Recovered};

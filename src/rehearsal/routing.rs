@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 
+use super::failure::Failure;
 use super::routes::{Routes, obeying};
-use super::run::Failure;
 use super::step::{Cut, Ended, Runner, Running};
 use crate::engine::server;
 use crate::engine::waits::{Client, Waits};

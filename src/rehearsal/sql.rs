@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::current::Current;
 use super::dispatcher::Events;
-use super::run::Failure;
+use super::failure::Failure;
 use super::step::{Cut, Ended, Runner, Running, could_not, refused};
 use crate::engine::release::{ReleaseSession, RunOptions, Script, ScriptError, Watch};
 use crate::engine::script::Source;

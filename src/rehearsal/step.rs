@@ -9,12 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::compare;
 use super::dispatcher::Events;
+use super::failure::{Failure, SERVER_GONE, machines_trouble};
 use super::owners::Owners;
 use super::program;
 use super::replication::{self, Why};
 use super::routes::Routes;
 use super::routing;
-use super::run::{Failure, SERVER_GONE, machines_trouble, millis, tell_disk};
+use super::run::{millis, tell_disk};
 use super::sql::{self, StepWatch};
 use super::watching::Watching;
 use crate::engine::endpoint::Endpoint;

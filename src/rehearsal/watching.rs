@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::current::Current;
 use super::dispatcher::Events;
+use super::failure::Failure;
 use super::observer::Observer;
 use super::observing::Observing;
 use super::owners::Owners;
@@ -17,7 +18,6 @@ use super::probes::{self, Preparation, ProbesHandle, Spent};
 use super::readers::Readers;
 use super::replication::Replication;
 use super::routes::{Lane, Routes};
-use super::run::Failure;
 use super::workloads::{Against, Workloads};
 use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;

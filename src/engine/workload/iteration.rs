@@ -49,7 +49,7 @@ pub struct Stopped {
     /// The statement, from 0, and where it stands.
     pub statement: usize,
     pub place: Place,
-    pub failure: Failure,
+    pub failure: Box<Failure>,
 }
 
 /// What the first iteration wrote to.
@@ -223,7 +223,7 @@ impl Iteration {
     }
 
     fn stopped(&self, statement: usize, failure: Failure) -> Stopped {
-        Stopped { statement, place: self.statements[statement].1.clone(), failure }
+        Stopped { statement, place: self.statements[statement].1.clone(), failure: Box::new(failure) }
     }
 }
 

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{call, failed, image_for, remove_container};
 use crate::engine::software::{Package, Part, Software};
 use crate::lab::lease::Lease;
-use crate::lab::{LabError, Outfit, within};
+use crate::lab::{LabError, NotAdded, Outfit, within};
 
 /// The label of every such image: what it is made from.
 const LABEL: &str = "rehearsal.derived";
@@ -339,7 +339,8 @@ impl Wish {
             }
             None => (self.what(), format!("see which packages there are for {}, and in which versions", self.base)),
         };
-        LabError::NotAdded { node: node.to_owned(), what, base: self.base.clone(), command, said, hint }
+        let (node, base) = (node.to_owned(), self.base.clone());
+        LabError::NotAdded(Box::new(NotAdded { node, what, base, command, said, hint }))
     }
 
     /// "extension unit", "packages a, b".

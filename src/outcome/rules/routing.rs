@@ -19,7 +19,7 @@ pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
 }
 
 fn without_side(facts: &Facts<'_>, refused: &RefusedRoute<'_>) -> Finding {
-    let run = facts.steps.iter().filter(|run| (run.step, run.role) == (refused.step, refused.role)).next_back();
+    let run = facts.steps.iter().rfind(|run| (run.step, run.role) == (refused.step, refused.role));
     let subject = run.map_or_else(|| "a step".to_owned(), |run| format!("step \"{}\"", run.name));
     let condition = format!("{subject} could not take out {}: {}", list(refused.nodes, 5), refused.what);
     let found = finding(Code::ShardWithoutSide, condition).resting_on([refused.seq]);

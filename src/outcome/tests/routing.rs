@@ -1,7 +1,7 @@
 //! Users sent elsewhere, and clients that stay where they were.
 
 use super::{check, only};
-use crate::event::{DownCause, Event, Owner, ProbeSpec, StepError, StepResult, StepRole};
+use crate::event::{DownCause, Event, Owner, StepError, StepResult, StepRole};
 use crate::finding::Code;
 use crate::outcome::Outcome;
 use crate::outcome::sample::{INSERT, Log, rewrite, session, sql_error, step};
@@ -54,8 +54,7 @@ fn a_fixed_address_is_where_it_is() {
     else {
         panic!("a log has probes")
     };
-    let fixed = |spec: &ProbeSpec| ProbeSpec { on: Address::Node("primary".into()), ..spec.clone() };
-    probes[INSERT as usize] = fixed(&probes[INSERT as usize]);
+    probes[INSERT as usize].on = Address::Node("primary".into());
     let routed = out(&log, "primary");
     log.at(1500.0, routed);
     log.step(0, 2000.0, 1000.0, vec![rewrite(1000.0)]);

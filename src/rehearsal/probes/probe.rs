@@ -468,7 +468,9 @@ impl Shared {
                 self.idle.borrow_mut().push(open);
             }
             open => {
-                open.map(Open::leave);
+                if let Some(open) = open {
+                    open.leave();
+                }
                 self.may_open.set(self.may_open.get() + 1);
             }
         }

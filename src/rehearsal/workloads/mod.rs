@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::crew::{Command, Crew};
 use self::worker::Worker;
+use super::failure::Failure;
 use super::observing::Observing;
 use super::probes::recorder::When;
 use super::routes::Lane;
-use super::run::Failure;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::probing::Request;
 use crate::engine::workload::{NodeNames, TIMEOUT, Template, Workload};

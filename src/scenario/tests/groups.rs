@@ -90,7 +90,7 @@ fn mistakes_of_groups() {
     );
     wrong(
         &format!("[[step]]\nname = \"g\"\nsteps = [{step}, {step}]"),
-        &["two steps are called \"g / s\"; the first stands on line 14"],
+        &["two steps are called \"g / s\"; the first stands on line 12"],
     );
 }
 
