@@ -224,7 +224,7 @@ fn drifted_replica_on_mysql() {
     pair_on("drifted-replica", "docker", "mysql", "9.7");
 }
 
-/// Eight servers: four shards of two that write to each other.
+/// Four servers: two shards of two that write to each other.
 #[test]
 fn forgotten_shard() {
     pair_on("forgotten-shard", "native", "mariadb", "10.11");
@@ -233,4 +233,41 @@ fn forgotten_shard() {
 #[test]
 fn forgotten_shard_on_mysql() {
     pair_on("forgotten-shard", "docker", "mysql", "9.7");
+}
+
+/// Half of four servers at a time: the side of every shard at once.
+#[test]
+fn half_fleet_on_two_shards() {
+    if !has("native") {
+        return;
+    }
+    let _machine = beside_others();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let over = r#"
+[topology]
+shards = 2
+
+[[step]]
+name = "half the fleet"
+each = ["side:a", "side:b"]
+steps = [
+  { name = "out", take_out = true },
+  { name = "change", sql = "ALTER TABLE stock ADD COLUMN damaged INT NOT NULL DEFAULT 0", replicated = false, at_once = "all" },
+  { name = "caught up", wait = { for = "caught_up", deadline = "30s" } },
+  { name = "in", put_back = true },
+]
+
+[[step]]
+name = "alike"
+compare = { nodes = ["a.1", "b.1"] }
+[[step]]
+name = "alike, second shard"
+compare = { nodes = ["a.2", "b.2"] }
+"#;
+    let run = rehearse(&variant(folder.path(), &scenario("half-fleet/as-it-should-be"), over), "native");
+    run.assert_exit(0);
+    let routing = run.report["routing"].as_array().expect("changes of the routing");
+    let out: Vec<&serde_json::Value> = routing.iter().map(|change| &change["out"]).collect();
+    let sides = [serde_json::json!(["a.1", "a.2"]), serde_json::json!(["b.1", "b.2"])];
+    assert!(sides.iter().all(|side| out.contains(&side)), "{routing:?}");
 }

@@ -53,7 +53,7 @@ findings = ["connection-to-disabled-node"]
     assert_eq!(stray["node"], "a");
     assert_eq!(stray["step"], "to a all the same", "{}", run.told());
     let told = stray["condition"].as_str().expect("a text");
-    assert!(told.starts_with("mariadb as root talked to a at"), "{told}");
+    assert!(told.starts_with("mysql as root talked to a at"), "{told}");
     let said = run.file(&output(1));
     assert!(said.starts_with("out=a\n"), "{said}");
     let list: serde_json::Value = serde_json::from_str(said.trim_start_matches("out=a\n")).expect("the list is JSON");
