@@ -129,6 +129,7 @@ impl Watch {
     /// Until the connection is lost.
     async fn look_on(&mut self, waits: &Waits, looked: impl Fn()) {
         let mut took = VecDeque::with_capacity(REMEMBERED);
+        let mut looks = self.routes.looks();
         loop {
             let start = Instant::now();
             let rest = match look(waits).await {
@@ -151,7 +152,11 @@ impl Watch {
                 sleep(EVERY).await;
             } else {
                 self.strays.clear();
-                sleep(pause(&took, rest)).await;
+                // A node that is left is looked at there and then.
+                tokio::select! {
+                    () = sleep(pause(&took, rest)) => {}
+                    Ok(()) = looks.changed() => {}
+                }
             }
         }
     }
@@ -182,6 +187,7 @@ impl Watch {
             let session = Session { pid: client.pid, owner, sql: None };
             self.observing.events.send(Event::ConnectedToOut { node: self.node.clone(), session, user: client.user });
         }
+        self.routes.looked(&self.node);
     }
 
     fn tell(&mut self, waiting: &[Waiting], back_ends: &[BackEnd]) {

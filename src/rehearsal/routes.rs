@@ -1,6 +1,6 @@
 //! Where users are sent at this moment, and how they get there: set by the plan's steps, looked up by whoever plays a user.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -27,6 +27,8 @@ pub struct Routes {
     state: Arc<Mutex<State>>,
     /// Counts the changes.
     changes: watch::Sender<u64>,
+    /// Counts nodes that were left, and looks at those.
+    looks: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -34,8 +36,8 @@ struct State {
     routing: Routing,
     /// Nodes that users may be sent to.
     places: BTreeMap<String, Place>,
-    /// Nodes that are out, and that everybody who obeys has left.
-    left: BTreeSet<String>,
+    /// Nodes that are out, and that everybody who obeys has left; and whether somebody has looked since who is there all the same.
+    left: BTreeMap<String, bool>,
     /// Logins of programs that the plan itself runs on a node at this moment.
     guests: BTreeMap<String, Vec<String>>,
 }
@@ -76,7 +78,7 @@ impl Routes {
     pub fn new(routing: Routing) -> Routes {
         let (places, left, guests) = Default::default();
         let state = State { routing, places, left, guests };
-        Routes { state: Arc::new(Mutex::new(state)), changes: watch::Sender::new(0) }
+        Routes { state: Arc::new(Mutex::new(state)), changes: watch::Sender::new(0), looks: watch::Sender::new(0) }
     }
 
     /// From now on users can be sent to that node, with the application's login there.
@@ -98,7 +100,7 @@ impl Routes {
     /// Sends users by that list from now on, and tells them.
     pub fn set(&self, routing: Routing) {
         let mut state = self.state();
-        state.left.retain(|node| routing.is_out(node));
+        state.left.retain(|node, _| routing.is_out(node));
         state.routing = routing;
         drop(state);
         self.changes.send_modify(|changes| *changes += 1);
@@ -108,11 +110,33 @@ impl Routes {
     pub fn are_left(&self, nodes: &[String]) {
         let mut state = self.state();
         let out: Vec<String> = nodes.iter().filter(|node| state.routing.is_out(node)).cloned().collect();
-        state.left.extend(out);
+        state.left.extend(out.into_iter().map(|node| (node, false)));
+        drop(state);
+        self.looks.send_modify(|looks| *looks += 1);
     }
 
     pub fn is_left(&self, node: &str) -> bool {
-        self.state().left.contains(node)
+        self.state().left.contains_key(node)
+    }
+
+    /// Somebody has looked who is on that node since it was left.
+    pub fn looked(&self, node: &str) {
+        if let Some(looked) = self.state().left.get_mut(node) {
+            *looked = true;
+        }
+        self.looks.send_modify(|looks| *looks += 1);
+    }
+
+    /// Until somebody has looked at each of these nodes that is left: however short it is out, who is there is seen.
+    pub async fn were_looked_at(&self, nodes: &[String]) {
+        let mut looks = self.looks();
+        let unseen = || nodes.iter().any(|node| self.state().left.get(node) == Some(&false));
+        while unseen() && looks.changed().await.is_ok() {}
+    }
+
+    /// Tells when a node was left, or looked at.
+    pub fn looks(&self) -> watch::Receiver<u64> {
+        self.looks.subscribe()
     }
 
     /// The plan runs a program on that node on purpose, with one of these logins.

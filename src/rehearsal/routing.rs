@@ -69,6 +69,10 @@ pub(super) async fn put_back(runner: &Runner<'_>, running: &Running<'_>, nodes: 
             return Ok(Ended::failed(format!("{name} does not answer, and stays out")));
         }
     }
+    // Who cannot be asked says nothing, and holds nobody up for long.
+    if timeout(ANSWERS, routes.were_looked_at(nodes)).await.is_err() {
+        tracing::debug!("nobody looked who was on a node that was out");
+    }
     let mut routing = routes.routing();
     routing.put_back(nodes);
     publish(runner, running, routes, routing).await
