@@ -298,7 +298,10 @@ async fn roles_and_extensions_are_asked_for_beforehand_and_made_from_the_roles_f
     let missing = Extension { name: "nobody_wrote_this".into(), version: None };
     let error = restored(&snapshot(SnapshotSource::Empty), &into, &[missing]).await.unwrap_err();
     assert_eq!(error.to_string(), "the server's installation lacks nobody_wrote_this");
-    assert_eq!(error.hint().unwrap(), "apt-get install postgresql-15-nobody-wrote-this");
+    assert_eq!(
+        error.hint().unwrap(),
+        "apt-get install postgresql-15-nobody-wrote-this; in the Docker lab, the node's `extensions = [\"nobody_wrote_this\"]` does it"
+    );
     let version = Extension { name: "plpgsql".into(), version: Some("0.1".into()) };
     let into = database().await.unwrap();
     run(&into, "DROP EXTENSION plpgsql").await;

@@ -121,12 +121,6 @@ fn subscriber_columns() {
     pair_on("subscriber-columns", "native", "postgres", "15");
 }
 
-/// Where nobody counts a subscriber's failures.
-#[test]
-fn subscriber_columns_on_13() {
-    pair_on("subscriber-columns", "docker", "postgres", "13");
-}
-
 #[test]
 fn subscriber_columns_of_two_versions() {
     let _machine = beside_others();
@@ -210,11 +204,6 @@ fn read_only_side() {
 }
 
 #[test]
-fn read_only_side_on_mysql() {
-    pair_on("read-only-side", "docker", "mysql", "9.7");
-}
-
-#[test]
 fn drifted_replica_on_11() {
     pair_on("drifted-replica", "docker", "mariadb", "11.8");
 }
@@ -228,11 +217,6 @@ fn drifted_replica_on_mysql() {
 #[test]
 fn forgotten_shard() {
     pair_on("forgotten-shard", "native", "mariadb", "10.11");
-}
-
-#[test]
-fn forgotten_shard_on_mysql() {
-    pair_on("forgotten-shard", "docker", "mysql", "9.7");
 }
 
 /// Half of four servers at a time: the side of every shard at once.

@@ -50,7 +50,7 @@ pub fn left(folder: &Path, docker: bool) -> Result<Vec<String>> {
 /// Folders of runs, with their leases.
 pub fn labs(folder: &Path) -> Vec<String> {
     let mut names = entries(&folder.join("lab"));
-    names.retain(|name| !["id", "lock"].contains(&name.as_str()));
+    names.retain(|name| !["id", "lock", "images.lock"].contains(&name.as_str()));
     names.into_iter().map(|name| format!("lab {name}")).collect()
 }
 

@@ -29,13 +29,20 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn test(args: &Args, options: &[&str]) -> anyhow::Result<ExitCode> {
     let mut command = cargo();
-    command.arg("test").args(options);
+    command.arg("test").args(options).env("RUST_TEST_THREADS", threads());
     if args.rest.is_empty() {
         command.args(["--workspace", "--no-fail-fast"]);
     } else {
         command.args(&args.rest);
     }
     Ok(exit_code(command.status().context("could not run cargo")?))
+}
+
+/// One more than there are processors, unless somebody says otherwise: what is tested here waits for servers more than it computes.
+fn threads() -> String {
+    const NAME: &str = "RUST_TEST_THREADS";
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::env::var(NAME).unwrap_or_else(|_| (processors + 1).to_string())
 }
 
 /// A person may do without Docker; then the tests that need it are skipped.
