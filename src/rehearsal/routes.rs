@@ -121,10 +121,11 @@ impl Routes {
 
     /// Somebody has looked who is on that node since it was left.
     pub fn looked(&self, node: &str) {
-        if let Some(looked) = self.state().left.get_mut(node) {
-            *looked = true;
+        let first = self.state().left.get_mut(node).is_some_and(|looked| !std::mem::replace(looked, true));
+        // Told once: it wakes the observers of all nodes, and each look costs their servers something.
+        if first {
+            self.looks.send_modify(|looks| *looks += 1);
         }
-        self.looks.send_modify(|looks| *looks += 1);
     }
 
     /// Until somebody has looked at each of these nodes that is left: however short it is out, who is there is seen.

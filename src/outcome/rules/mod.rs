@@ -39,59 +39,53 @@ pub fn findings(facts: &Facts<'_>, judged: &[Judged<'_, '_>]) -> Vec<Finding> {
 
 /// What a step did alike on several of its nodes, told once.
 fn once(findings: Vec<Finding>) -> Vec<Finding> {
+    let placed = findings.into_iter().map(|finding| (finding.node.clone().unwrap_or_default(), finding));
+    let named = |finding: &mut Finding, nodes: &[String]| {
+        if nodes.iter().any(|node| *node != nodes[0]) {
+            finding.node = None;
+            finding.condition.push_str(&on(nodes));
+        }
+    };
+    gathered(placed, named)
+}
+
+/// What a rule finds on each writer, told once where it finds the same on all of them; else each names its node.
+fn on_writers(facts: &Facts<'_>, rule: impl Fn(&Diffed<'_>) -> Vec<Finding>) -> Vec<Finding> {
+    let of_one = |diffed| rule(diffed).into_iter().map(|finding| (diffed.node.to_owned(), finding));
+    let named = |finding: &mut Finding, nodes: &[String]| {
+        if nodes.len() > 1 {
+            finding.node = None;
+        }
+        if nodes.len() < facts.diffs.len() {
+            finding.condition.push_str(&on(nodes));
+        }
+    };
+    gathered(facts.diffs.iter().flat_map(of_one), named)
+}
+
+/// " (on a.1 and a.2)".
+fn on(nodes: &[String]) -> String {
+    format!(" (on {})", list(nodes, usize::MAX))
+}
+
+/// Findings that differ in their nodes alone as one each, with the evidence of all; `named` says on which nodes it is.
+fn gathered(placed: impl Iterator<Item = (String, Finding)>, named: impl Fn(&mut Finding, &[String])) -> Vec<Finding> {
     let mut told: Vec<(Finding, Vec<String>)> = Vec::new();
-    for finding in findings {
+    for (node, finding) in placed {
         let same = |(known, _): &&mut (Finding, Vec<String>)| {
             (known.code, &known.condition, &known.step) == (finding.code, &finding.condition, &finding.step)
         };
         match told.iter_mut().find(same) {
             Some((known, nodes)) => {
-                nodes.extend(finding.node);
                 known.evidence.extend(finding.evidence);
+                nodes.push(node);
             }
-            None => {
-                let nodes = finding.node.iter().cloned().collect();
-                told.push((finding, nodes));
-            }
+            None => told.push((finding, vec![node])),
         }
     }
     let told = told.into_iter().map(|(mut finding, nodes)| {
         finding.evidence.truncate(EVIDENCE);
-        if nodes.iter().any(|node| *node != nodes[0]) {
-            finding.node = None;
-            finding.condition.push_str(&format!(" (on {})", list(&nodes, usize::MAX)));
-        }
-        finding
-    });
-    told.collect()
-}
-
-/// What a rule finds on each writer, told once where it finds the same on all of them; else each names its node.
-fn on_writers(facts: &Facts<'_>, rule: impl Fn(&Diffed<'_>) -> Vec<Finding>) -> Vec<Finding> {
-    let mut found: Vec<(Finding, Vec<&str>)> = Vec::new();
-    for diffed in &facts.diffs {
-        for finding in rule(diffed) {
-            let same = |(known, _): &&mut (Finding, Vec<&str>)| {
-                (known.code, &known.condition, &known.step) == (finding.code, &finding.condition, &finding.step)
-            };
-            match found.iter_mut().find(same) {
-                Some((known, nodes)) => {
-                    known.evidence.extend(finding.evidence);
-                    nodes.push(diffed.node);
-                }
-                None => found.push((finding, vec![diffed.node])),
-            }
-        }
-    }
-    let all = facts.diffs.len();
-    let told = found.into_iter().map(|(mut finding, nodes)| {
-        finding.evidence.truncate(EVIDENCE);
-        if let [_, _, ..] = &nodes[..] {
-            finding.node = None;
-        }
-        if nodes.len() < all {
-            finding.condition.push_str(&format!(" (on {})", list(&nodes, usize::MAX)));
-        }
+        named(&mut finding, &nodes);
         finding
     });
     told.collect()
