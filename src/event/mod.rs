@@ -515,7 +515,6 @@ pub struct TableSize {
 pub enum CloneKind {
     Reflink,
     Copy,
-    DockerCommit,
 }
 
 impl CloneKind {
@@ -523,7 +522,6 @@ impl CloneKind {
         match self {
             CloneKind::Reflink => "reflink",
             CloneKind::Copy => "copy",
-            CloneKind::DockerCommit => "docker-commit",
         }
     }
 }

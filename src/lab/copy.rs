@@ -103,7 +103,7 @@ impl Copy<'_> {
         let found = fs::metadata(from)?;
         match self.kind {
             CopyKind::Reflink => reflink_copy::reflink(from, to)?,
-            CopyKind::Files | CopyKind::Commit => fs::copy(from, to).map(|_| ())?,
+            CopyKind::Files => fs::copy(from, to).map(|_| ())?,
         }
         self.bytes += found.len();
         like(&found, to)

@@ -200,14 +200,13 @@ pub enum CopyKind {
     /// Blocks shared until written.
     Reflink,
     Files,
-    /// An image of the stopped server's container.
-    Commit,
 }
 
 #[derive(Debug, Clone)]
 enum Place {
     Folder(PathBuf),
-    Image(String),
+    /// In a Docker Engine.
+    Volume(String),
 }
 
 /// A host of a lab: what engine code sees of it, and what only its lab's owner may do.

@@ -1,4 +1,4 @@
-//! Clearing away what killed runs left: processes, folders, containers and images of labs whose lease is free.
+//! Clearing away what killed runs left: processes, folders, containers and volumes of labs whose lease is free.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +20,7 @@ pub struct Reaped {
     pub lab: String,
     /// Where its lease could still be read.
     pub run: Option<String>,
-    /// "a server, pid 123", "a folder", "container abc", "image abc".
+    /// "a server, pid 123", "a folder", "container abc", "volume rehearsal-abc-primary-copy".
     pub what: String,
 }
 

@@ -8,7 +8,7 @@ use super::facts::{Comparison, Facts, ProbeFacts};
 use super::growth::sampled;
 use super::model::{Because, Gap, NotRehearsed, Step, StepState};
 use super::words::{bare, count, duration, list, number, percent};
-use crate::event::{CloneKind, DiffResult, Phase, StepRole};
+use crate::event::{DiffResult, Phase, StepRole};
 use crate::scenario::{During, EngineKind, Node};
 
 /// At most this many names stand in one line.
@@ -255,10 +255,6 @@ fn machine(facts: &Facts<'_>) -> Vec<NotRehearsed> {
             );
             gaps.push(gap(Gap::Version, what, vec![node.name.into()]));
         }
-    }
-    if facts.clone == Some(CloneKind::DockerCommit) {
-        let what = "the server ran on layered storage after the before state was kept: the first write to a file copies all of it";
-        gaps.push(gap(Gap::Clone, what.into(), Vec::new()));
     }
     gaps.extend(facts.notes.iter().map(|note| gap(Gap::Clone, note.clone(), Vec::new())));
     gaps

@@ -40,14 +40,19 @@ pub async fn restore(
         tokio::pin!(restoring);
         let mut what = format!("restoring {}", of_stage[0].name);
         let mut tick = tokio::time::interval(PROGRESS_EVERY);
+        let mut tell = |what: &str| progress(what, Some(read.load(Ordering::Relaxed).min(total)), Some(total));
         let restored = loop {
             tokio::select! {
                 restored = &mut restoring => break restored?,
                 Some(name) = telling.recv() => what = format!("restored {name}"),
                 _ = tick.tick() => {}
             }
-            progress(&what, Some(read.load(Ordering::Relaxed).min(total)), Some(total));
+            tell(&what);
         };
+        // Who came last may not have had its turn.
+        while let Ok(name) = telling.try_recv() {
+            tell(&format!("restored {name}"));
+        }
         notes.extend(restored.into_iter().flat_map(|(_, notes)| notes));
     }
     Ok(notes.into_iter().collect())

@@ -468,7 +468,6 @@ fn clone_kind(kind: CopyKind) -> CloneKind {
     match kind {
         CopyKind::Reflink => CloneKind::Reflink,
         CopyKind::Files => CloneKind::Copy,
-        CopyKind::Commit => CloneKind::DockerCommit,
     }
 }
 

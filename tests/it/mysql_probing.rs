@@ -391,7 +391,7 @@ async fn a_lock_is_a_window(server: &Server) {
     let mut probes = prepared.start(&lane, &observing, &cancel).expect("a thread");
     probes.control(Duration::from_millis(300)).await;
     probes.enter(Phase::Plan, Some(0)).await;
-    execute(server, &["LOCK TABLES carts WRITE", "DO SLEEP(1)", "UNLOCK TABLES"]).await;
+    execute(server, &["LOCK TABLES carts WRITE", "DO SLEEP(3)", "UNLOCK TABLES"]).await;
     probes.settle(Duration::from_millis(300)).await;
     probes.stop().await;
     drop((observing, cancel));
@@ -403,7 +403,8 @@ async fn a_lock_is_a_window(server: &Server) {
         });
         let longest = windows.map(|down| down.elapsed_ms).fold(0.0, f64::max);
         let expected = spec.operation != Operation::Connect;
-        assert_eq!(longest > 700.0, expected, "{:?}: {}: {longest} ms", server.engine, spec.name);
+        // What a busy machine takes longer for is little beside that.
+        assert_eq!(longest > 2100.0, expected, "{:?}: {}: {longest} ms", server.engine, spec.name);
     }
     let dropped: Vec<_> =
         records.iter().filter(|recorded| matches!(recorded.event, Event::ProbeDropped { .. })).collect();

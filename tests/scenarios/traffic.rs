@@ -169,13 +169,12 @@ fn what_fails_since_the_plan_is_a_finding() {
     if !has("native") {
         return;
     }
-    for (base, code, drop) in [
-        (POSTGRES, "42703", "ALTER TABLE quiet DROP COLUMN body"),
-        (MARIADB, "1054", "ALTER TABLE quiet DROP COLUMN body"),
-    ] {
+    // The step goes on for a while, so that whoever asks after the column was dropped asks during it.
+    for (base, code, sleep) in [(POSTGRES, "42703", "SELECT pg_sleep(2)"), (MARIADB, "1054", "DO SLEEP(2)")] {
         let _machine = alone();
+        let drop = format!("ALTER TABLE quiet DROP COLUMN body; {sleep}");
         let plan = format!(
-            "[probes]\nauto = false\n[[step]]\nname = \"drop\"\nsql = \"{drop}\"\n[[step]]\nname = \"on\"\nwait = \"1s\"\n"
+            "[probes]\nauto = false\n[[step]]\nname = \"drop\"\nsql = \"{drop}\"\n[[step]]\nname = \"on\"\nwait = \"100ms\"\n"
         );
         let base = base.replace("[probes]\n", "[probes]\nauto = false\n");
         let plan = if base.contains("[probes]") { plan.replace("[probes]\nauto = false\n", "") } else { plan };

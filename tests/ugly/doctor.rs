@@ -18,7 +18,7 @@ const MARIADB: &str = "/usr/sbin/mariadbd";
 
 #[test]
 fn neither() {
-    let room = Room::new();
+    let room = Room::alone();
     let Some(found) = doctor(&room, Servers::Hidden, false, "json") else { return };
     found.exits(3);
     let data = data(&found);
@@ -54,7 +54,7 @@ fn native_only() {
     if !has("native") {
         return;
     }
-    let room = Room::new();
+    let room = Room::alone();
     let found = doctor(&room, Servers::Here, false, "json").expect("nothing is hidden");
     found.exits(0);
     let data = data(&found);
@@ -89,7 +89,7 @@ fn docker_only() {
     if !has("docker") {
         return;
     }
-    let room = Room::new();
+    let room = Room::alone();
     let Some(found) = doctor(&room, Servers::Hidden, true, "json") else { return };
     let data = data(&found);
     assert_eq!(data["docker"]["state"], "here", "{data}");
@@ -112,7 +112,7 @@ fn both() {
     if !has("docker") || !has("native") {
         return;
     }
-    let room = Room::new();
+    let room = Room::alone();
     let before = images();
     let found = room.run(&["doctor", "--format", "json"]);
     found.exits(0);

@@ -132,7 +132,7 @@ fn dead_image() {
     if taken {
         return;
     }
-    let room = Room::new();
+    let room = Room::alone();
     room.write("scenario.toml", format!("{SCENARIO}{STEP}").replace("\"15\"", "\"14\""));
     let image = Image::without_anything(&room);
     let ended = room.rehearse("docker");

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -70,20 +70,36 @@ pub fn each<C>(cases: impl IntoIterator<Item = C>, name: impl Fn(&C) -> String, 
 pub struct Room {
     folder: tempfile::TempDir,
     mounts: Mutex<Vec<PathBuf>>,
-    /// What is left over is counted on the whole machine, so one room is open at a time.
-    _alone: MutexGuard<'static, ()>,
+    _share: Share,
 }
 
+/// What a test has of the machine, as long as its room is open.
+#[expect(dead_code, reason = "held, not looked at")]
+enum Share {
+    Some(RwLockReadGuard<'static, ()>),
+    All(RwLockWriteGuard<'static, ()>),
+}
+
+static MACHINE: RwLock<()> = RwLock::new(());
+
 impl Room {
+    /// What is left over is known by the room that it is of, so others may be open beside it.
     pub fn new() -> Room {
-        static MACHINE: Mutex<()> = Mutex::new(());
-        let alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+        Room::with(Share::Some(MACHINE.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// For what is changed or looked at on the whole machine, and for what has to be done in a short time.
+    pub fn alone() -> Room {
+        Room::with(Share::All(MACHINE.write().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn with(share: Share) -> Room {
         let folder = tempfile::Builder::new()
             .prefix("ugly")
             .permissions(Permissions::from_mode(0o755))
             .tempdir()
             .expect("a temporary folder");
-        let room = Room { folder, mounts: Mutex::default(), _alone: alone };
+        let room = Room { folder, mounts: Mutex::default(), _share: share };
         for name in ["tmp", "work"] {
             fs::create_dir(room.path(name)).expect("a folder");
         }

@@ -212,24 +212,32 @@ pub async fn ailment(superuser: &Endpoint) -> Result<Option<String>, DriverError
     in_time(ANSWER, with(&superuser.in_database(""), CONNECT, ask)).await
 }
 
-/// Gives the replica the interval after which production's looks again for whom it lost.
+/// Gives the replica the intervals that production's has: after which it looks again for whom it lost, and at which MySQL's source tells
+/// that it has nothing to send.
 ///
 /// # Errors
 /// The driver's.
 pub async fn as_in_production(replica: &Endpoint) -> Result<(), DriverError> {
-    let statements = match replica.engine {
-        EngineKind::Mysql => [
-            "STOP REPLICA IO_THREAD".to_owned(),
-            format!("CHANGE REPLICATION SOURCE TO SOURCE_CONNECT_RETRY = {USUAL_RETRY_S}"),
-            "START REPLICA IO_THREAD".to_owned(),
-        ],
-        _ => [
-            "STOP SLAVE".to_owned(),
-            format!("CHANGE MASTER TO MASTER_CONNECT_RETRY = {USUAL_RETRY_S}"),
-            "START SLAVE".to_owned(),
-        ],
-    };
+    let mysql = replica.engine == EngineKind::Mysql;
     let tell = async |connection: &mut Conn| {
+        let statements = if mysql {
+            // Its manual, "CHANGE REPLICATION SOURCE TO": half of the time after which a silent source counts as lost.
+            let heartbeat: Option<f64> = connection.query_first("SELECT @@GLOBAL.replica_net_timeout / 2").await?;
+            let heartbeat = heartbeat.unwrap_or_default();
+            [
+                "STOP REPLICA IO_THREAD".to_owned(),
+                format!(
+                    "CHANGE REPLICATION SOURCE TO SOURCE_CONNECT_RETRY = {USUAL_RETRY_S}, SOURCE_HEARTBEAT_PERIOD = {heartbeat}"
+                ),
+                "START REPLICA IO_THREAD".to_owned(),
+            ]
+        } else {
+            [
+                "STOP SLAVE".to_owned(),
+                format!("CHANGE MASTER TO MASTER_CONNECT_RETRY = {USUAL_RETRY_S}"),
+                "START SLAVE".to_owned(),
+            ]
+        };
         for statement in statements {
             connection.query_drop(statement).await?;
         }

@@ -7,8 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bollard::models::{NetworkSettings, PortBinding};
-use bollard::query_parameters::{CommitContainerOptionsBuilder, UploadToContainerOptionsBuilder};
+use bollard::Docker;
+use bollard::models::{Mount, MountType, MountVolumeOptions, NetworkSettings, PortBinding};
+use bollard::query_parameters::UploadToContainerOptionsBuilder;
 use testcontainers::core::IntoContainerPort;
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt};
@@ -17,19 +18,22 @@ use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 
 use super::exec::{Attached, Inside, Run, Sink};
-use super::{call, derived, engine, failed, remove_container, remove_image};
+use super::{call, create_volume, derived, engine, failed, remove_container, remove_volume};
 use crate::engine::host::{Exec, ExecOutput, Host, HostError, Listen, StopMode};
 use crate::engine::software::{BESIDE, Software};
 use crate::lab::lease::Lease;
 use crate::lab::native::last_lines;
 use crate::lab::process::describe_signal;
-use crate::lab::{Copied, CopyKind, LabError, LabHost, Place, within};
+use crate::lab::{Copied, CopyKind, LabError, LabHost, Place};
 
-/// Everything of ours in a container lies here: outside of every volume that an image may declare, so that a commit has it.
+/// Everything of ours in a container lies here, on a volume: a server's writes do not go through the layers of an image, as in production.
 const FOLDER: &str = "/rehearsal";
+/// Where a copy is made, in a container that is there for that alone.
+const COPY: &str = "/rehearsal-copy";
+const COPY_WHAT: &str = "keep the state of a container";
 const SCRIPT_DEADLINE: Duration = Duration::from_secs(60);
 const START_DEADLINE: Duration = Duration::from_secs(120);
-/// Of uploads and commits, which move whole databases.
+/// Of uploads and copies, which move whole databases.
 const BULK_DEADLINE: Duration = Duration::from_secs(3600);
 /// Parallel queries share memory there; Docker's own 64 MiB are soon too little.
 const SHARED_MEMORY_BYTES: u64 = 1 << 30;
@@ -66,6 +70,19 @@ for place in $beside; do for program in "$found/$place"/*; do [ -f "$program" ] 
 :
 "#;
 
+/// Copies all of one folder into another, blocks shared where their file system can. Answers how, and the size in KiB of a part of it.
+const COPYING: &str = r#"
+from=$1 to=$2 part=$3 how=files
+echo x >"$from/.block" || exit 1
+cp --reflink=always "$from/.block" "$to/.block" 2>/dev/null && how=reflink
+rm -f "$from/.block" "$to/.block"
+case $how in
+reflink) cp -a --reflink=always "$from/." "$to" ;;
+files) cp -a "$from/." "$to" ;;
+esac || exit 1
+echo $how && du -sk "$part" | cut -f1
+"#;
+
 const START: &str = r#"echo $$ >"$0.pid"; exec "$@" >>"$0.log" 2>&1 </dev/null"#;
 
 /// A container, and the server that runs in it.
@@ -77,7 +94,10 @@ pub struct DockerHost {
     leash: tokio::sync::Mutex<Option<Attached>>,
     image: String,
     lab: String,
+    labels: HashMap<String, String>,
     name: String,
+    /// Of a host that began with a copy; others have a volume without a name, which goes with the container.
+    volume: Option<String>,
     prepared: Prepared,
     /// The engine's name for the running server.
     server: tokio::sync::Mutex<Option<String>>,
@@ -94,13 +114,20 @@ impl DockerHost {
         stop: &CancellationToken,
     ) -> Result<DockerHost, LabError> {
         let docker = engine().await?;
-        let image = match from {
-            Some(Place::Image(image)) => image,
-            _ => derived::image_with(&docker, lease, name, software, stop).await?,
+        let volume = match from {
+            Some(Place::Volume(volume)) => Some(volume),
+            _ => None,
         };
-        let container = start_container(&image, lease, name, software.port).await?;
-        let inside = Inside { docker, container: container.id().to_owned() };
-        let leash = take_leash(&inside, &container_name(lease, name)).await?;
+        let image = derived::image_with(&docker, lease, name, software, stop).await?;
+        let labels: HashMap<_, _> = lease.labels().map(|(label, value)| (label.to_owned(), value)).into();
+        let wanted = Wanted {
+            image: &image,
+            name: container_name(lease.id(), name),
+            labels: &labels,
+            port: Some(software.port),
+            mounts: vec![mount(volume.clone(), FOLDER, &labels)],
+        };
+        let (container, inside, leash) = start_container(&docker, wanted).await?;
         let prepared = prepare(&inside, &image, software).await?;
         Ok(DockerHost {
             software: software.clone(),
@@ -109,7 +136,9 @@ impl DockerHost {
             leash: tokio::sync::Mutex::new(Some(leash)),
             image,
             lab: lease.id().to_owned(),
+            labels,
             name: name.to_owned(),
+            volume,
             prepared,
             server: tokio::sync::Mutex::new(None),
             outlives: AtomicBool::new(false),
@@ -146,6 +175,29 @@ impl DockerHost {
     async fn signal(&self, signal: &str) -> Result<(), HostError> {
         let pid_file = format!("{}.pid", self.server_files());
         self.inside.script(r#"kill -s "$1" "$(cat "$2")""#, &[signal, &pid_file], SCRIPT_DEADLINE).await.map(|_| ())
+    }
+
+    /// In a container of its own, which has both volumes: what runs can be given no other. How it was copied, and the folder's bytes.
+    async fn copy_to(&self, volume: &str, folder: &str) -> Result<(CopyKind, u64), LabError> {
+        let inspected = call(COPY_WHAT, self.inside.docker.inspect_container(&self.inside.container, None)).await?;
+        let ours = inspected.mounts.into_iter().flatten().find(|mount| mount.destination.as_deref() == Some(FOLDER));
+        let ours = ours.and_then(|mount| mount.name).ok_or_else(|| failed(COPY_WHAT, "its volume has no name"))?;
+        let wanted = Wanted {
+            image: &self.image,
+            name: volume.to_owned(),
+            labels: &self.labels,
+            port: None,
+            mounts: vec![mount(Some(ours), FOLDER, &self.labels), mount(Some(volume.to_owned()), COPY, &self.labels)],
+        };
+        let (container, inside, _leash) = start_container(&self.inside.docker, wanted).await?;
+        let said = inside.script(COPYING, &[FOLDER, COPY, folder], BULK_DEADLINE).await;
+        // Removed below, by a way that waits until it is gone.
+        std::mem::forget(container);
+        remove_container(&inside.docker, &inside.container).await?;
+        let said = said?;
+        let (how, kilobytes) = said.trim().split_once('\n').unwrap_or_default();
+        let kind = if how == "reflink" { CopyKind::Reflink } else { CopyKind::Files };
+        Ok((kind, number(kilobytes, "a folder's size")?.saturating_mul(1024)))
     }
 
     /// Uploads a tar archive into the folder `to`.
@@ -328,25 +380,20 @@ impl LabHost for DockerHost {
         Ok(false)
     }
 
-    /// Not stopped half way: the engine would go on with it, and leave an image that nobody knows.
-    async fn copy(&self, folder: &str, _stop: &CancellationToken) -> Result<Copied, LabError> {
-        let said = self.inside.script(r#"du -sk "$1" | cut -f1"#, &[folder], SCRIPT_DEADLINE).await?;
-        let bytes = number(&said, "a folder's size")?.saturating_mul(1024);
-        let (repo, tag) = ("rehearsal/kept", format!("{}-{}", self.lab, self.name));
-        let options = CommitContainerOptionsBuilder::new()
-            .container(&self.inside.container)
-            .repo(repo)
-            .tag(&tag)
-            .pause(false)
-            .build();
-        let docker = self.inside.docker.clone().with_timeout(BULK_DEADLINE);
-        let what = "keep the state of a container";
-        within(what, BULK_DEADLINE, async {
-            let committed = docker.commit_container(options, bollard::models::ContainerConfig::default()).await;
-            committed.map_err(|source| failed(what, source))
-        })
-        .await?;
-        Ok(Copied { kind: CopyKind::Commit, bytes, place: Place::Image(format!("{repo}:{tag}")) })
+    async fn copy(&self, folder: &str, stop: &CancellationToken) -> Result<Copied, LabError> {
+        let docker = &self.inside.docker;
+        let volume = container_name(&self.lab, &format!("{}-copy", self.name));
+        create_volume(docker, &volume, &self.labels).await?;
+        let copied = tokio::select! {
+            copied = self.copy_to(&volume, folder) => copied,
+            () = stop.cancelled() => Err(failed(COPY_WHAT, "nobody wants it any more")),
+        };
+        if copied.is_err() {
+            remove_container(docker, &volume).await?;
+            remove_volume(docker, &volume).await?;
+        }
+        let (kind, bytes) = copied?;
+        Ok(Copied { kind, bytes, place: Place::Volume(volume) })
     }
 
     async fn destroy(&self) -> Result<(), LabError> {
@@ -356,10 +403,10 @@ impl LabHost for DockerHost {
         }
         remove_container(&self.inside.docker, &self.inside.container).await?;
         self.leash.lock().await.take();
-        if self.image.starts_with("rehearsal/kept:") {
-            remove_image(&self.inside.docker, &self.image).await?;
+        match &self.volume {
+            Some(volume) => remove_volume(&self.inside.docker, volume).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -371,36 +418,67 @@ struct Prepared {
     ids: (u64, u64),
 }
 
+/// A container to be started.
+struct Wanted<'a> {
+    image: &'a str,
+    /// Also names the leash.
+    name: String,
+    labels: &'a HashMap<String, String>,
+    /// Where its server will listen.
+    port: Option<u16>,
+    mounts: Vec<Mount>,
+}
+
+/// With its leash in our hands.
 async fn start_container(
-    image: &str,
-    lease: &Lease,
-    name: &str,
-    port: u16,
-) -> Result<ContainerAsync<GenericImage>, LabError> {
+    docker: &Docker,
+    wanted: Wanted<'_>,
+) -> Result<(ContainerAsync<GenericImage>, Inside, Attached), LabError> {
+    let Wanted { image, name, labels, port, mounts } = wanted;
     let (repository, tag) = image.rsplit_once(':').unwrap_or((image, "latest"));
-    let container = container_name(lease, name);
-    let published = format!("{port}/tcp");
-    let request = GenericImage::new(repository, tag)
-        .with_exposed_port(port.tcp())
-        .with_entrypoint("/bin/sh")
-        .with_cmd(["-c", MAIN, "sh", &container])
+    let mut request = GenericImage::new(repository, tag).with_entrypoint("/bin/sh");
+    if let Some(port) = port {
+        request = request.with_exposed_port(port.tcp());
+    }
+    let request = request
+        .with_cmd(["-c", MAIN, "sh", &name])
         .with_user("0")
-        .with_container_name(container)
-        .with_labels(lease.labels())
+        .with_container_name(&name)
+        .with_labels(labels)
         .with_shm_size(SHARED_MEMORY_BYTES)
         .with_startup_timeout(START_DEADLINE)
         .with_host_config_modifier(move |host| {
             let loopback = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: None };
+            let published = port.map(|port| (format!("{port}/tcp"), Some(vec![loopback])));
             host.publish_all_ports = Some(false);
-            host.port_bindings = Some(HashMap::from([(published.clone(), Some(vec![loopback]))]));
+            host.port_bindings = Some(published.into_iter().collect());
             host.auto_remove = Some(true);
+            host.mounts = Some(mounts.clone());
         });
-    request.start().await.map_err(|source| failed(&format!("start a container of {image}"), source))
+    let container = request.start().await.map_err(|source| failed(&format!("start a container of {image}"), source))?;
+    let inside = Inside { docker: docker.clone(), container: container.id().to_owned() };
+    let leash = take_leash(&inside, &name).await?;
+    Ok((container, inside, leash))
 }
 
-/// Also names the leash, so that a container made from a copy of another does not find that one's.
-fn container_name(lease: &Lease, name: &str) -> String {
-    format!("rehearsal-{}-{name}", lease.id())
+/// A volume in a container, empty where it has no name: such a one goes when its container does.
+fn mount(volume: Option<String>, target: &str, labels: &HashMap<String, String>) -> Mount {
+    Mount {
+        target: Some(target.to_owned()),
+        source: volume,
+        typ: Some(MountType::VOLUME),
+        volume_options: Some(MountVolumeOptions {
+            no_copy: Some(true),
+            labels: Some(labels.clone()),
+            ..MountVolumeOptions::default()
+        }),
+        ..Mount::default()
+    }
+}
+
+/// Of a container, or of a volume that outlives the one it was copied from.
+fn container_name(lab: &str, name: &str) -> String {
+    format!("rehearsal-{lab}-{name}")
 }
 
 async fn take_leash(inside: &Inside, container: &str) -> Result<Attached, LabError> {

@@ -12,8 +12,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bollard::Docker;
+use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters::{
-    ListContainersOptionsBuilder, ListImagesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder,
+    ListContainersOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
 };
 
 use super::lease::Base;
@@ -30,6 +31,9 @@ pub(super) use image::image_for;
 const PING_DEADLINE: Duration = Duration::from_secs(10);
 /// Of a call that moves no data.
 const CALL_DEADLINE: Duration = Duration::from_secs(60);
+
+const CONTAINER: &str = "container";
+const VOLUME: &str = "volume";
 
 /// A client of this machine's engine, which has just answered.
 pub(super) async fn engine() -> Result<Docker, LabError> {
@@ -61,7 +65,7 @@ pub(super) async fn survey(wanted: &[Software]) -> Result<(Engine, Vec<Option<St
     Ok((Engine { socket: socket(), version }, images))
 }
 
-/// Removes every container and image of one lab.
+/// Removes every container and volume of one lab.
 ///
 /// # Errors
 /// The engine does not answer, or does not remove them.
@@ -71,13 +75,13 @@ pub(super) async fn sweep(lab: &str) -> Result<(), LabError> {
     for container in containers(&docker, &label).await? {
         remove_container(&docker, &container.id).await?;
     }
-    for image in images(&docker, &label).await? {
-        remove_image(&docker, &image.id).await?;
+    for volume in volumes(&docker, &label).await? {
+        remove_volume(&docker, &volume.id).await?;
     }
     Ok(())
 }
 
-/// Removes containers and images of labs of this base that have no folder any more. Without an engine there is nothing to do.
+/// Removes containers and volumes of labs of this base that have no folder any more. Without an engine there is nothing to do.
 pub(super) async fn reap(base: &Base) -> Vec<Reaped> {
     let Ok(docker) = engine().await else { return Vec::new() };
     let mut reaped = Vec::new();
@@ -87,8 +91,9 @@ pub(super) async fn reap(base: &Base) -> Vec<Reaped> {
     reaped
 }
 
-/// A container or image of a lab.
+/// A container or volume of a lab.
 struct Labelled {
+    /// Of a volume, its name.
     id: String,
     labels: HashMap<String, String>,
 }
@@ -98,7 +103,7 @@ impl Labelled {
         Reaped {
             lab: self.labels.get("rehearsal.lab").cloned().unwrap_or_default(),
             run: self.labels.get("rehearsal.run").cloned(),
-            what: format!("{kind} {}", self.id.trim_start_matches("sha256:").get(..12).unwrap_or(&self.id)),
+            what: format!("{kind} {}", self.id.get(..12).filter(|_| kind == CONTAINER).unwrap_or(&self.id)),
         }
     }
 
@@ -112,11 +117,11 @@ async fn reap_with(docker: &Docker, base: &Base, reaped: &mut Vec<Reaped>) -> Re
     let label = format!("rehearsal.base={}", base.id());
     for container in containers(docker, &label).await?.iter().filter(|found| found.is_left_over(base)) {
         remove_container(docker, &container.id).await?;
-        reaped.push(container.reaped("container"));
+        reaped.push(container.reaped(CONTAINER));
     }
-    for image in images(docker, &label).await?.iter().filter(|found| found.is_left_over(base)) {
-        remove_image(docker, &image.id).await?;
-        reaped.push(image.reaped("image"));
+    for volume in volumes(docker, &label).await?.iter().filter(|found| found.is_left_over(base)) {
+        remove_volume(docker, &volume.id).await?;
+        reaped.push(volume.reaped(VOLUME));
     }
     Ok(())
 }
@@ -131,11 +136,17 @@ async fn containers(docker: &Docker, label: &str) -> Result<Vec<Labelled>, LabEr
         .collect())
 }
 
-async fn images(docker: &Docker, label: &str) -> Result<Vec<Labelled>, LabError> {
+async fn volumes(docker: &Docker, label: &str) -> Result<Vec<Labelled>, LabError> {
     let filters = HashMap::from([("label", vec![label])]);
-    let options = ListImagesOptionsBuilder::new().filters(&filters).build();
-    let found = call("list images", docker.list_images(Some(options))).await?;
-    Ok(found.into_iter().map(|found| Labelled { id: found.id, labels: found.labels }).collect())
+    let options = ListVolumesOptionsBuilder::new().filters(&filters).build();
+    let found = call("list volumes", docker.list_volumes(Some(options))).await?;
+    Ok(found.volumes.into_iter().flatten().map(|found| Labelled { id: found.name, labels: found.labels }).collect())
+}
+
+async fn create_volume(docker: &Docker, name: &str, labels: &HashMap<String, String>) -> Result<(), LabError> {
+    let request =
+        VolumeCreateRequest { name: Some(name.to_owned()), labels: Some(labels.clone()), ..Default::default() };
+    call("make a volume", docker.create_volume(request)).await.map(drop)
 }
 
 async fn remove_container(docker: &Docker, id: &str) -> Result<(), LabError> {
@@ -146,10 +157,9 @@ async fn remove_container(docker: &Docker, id: &str) -> Result<(), LabError> {
     }
 }
 
-async fn remove_image(docker: &Docker, id: &str) -> Result<(), LabError> {
-    let options = RemoveImageOptionsBuilder::new().force(true).build();
-    call("remove an image", gone_is_well(async { docker.remove_image(id, Some(options), None).await.map(|_| ()) }))
-        .await
+async fn remove_volume(docker: &Docker, name: &str) -> Result<(), LabError> {
+    let options = RemoveVolumeOptionsBuilder::new().force(true).build();
+    call("remove a volume", gone_is_well(docker.remove_volume(name, Some(options)))).await
 }
 
 /// Containers remove themselves when they end, so a removal may already be under way.

@@ -250,7 +250,8 @@ fn what_was_not_rehearsed() {
     });
     log.at(11.0, crate::outcome::sample::ready([("fsync".to_owned(), "off".to_owned())].into()));
     log.at(50.0, crate::outcome::sample::restored(&[("coupons", 0)]));
-    log.at(51.0, crate::outcome::sample::kept(crate::event::CloneKind::DockerCommit));
+    let Event::RunStarted { notes, .. } = &mut log.records[0].event else { panic!("a log begins with its start") };
+    notes.push("the lab lies in memory".into());
     log.step_ending(0, 2000.0, 1.0, vec![], StepResult::Skipped, None);
     use Gap::{
         Clone, Comparison, EmptyTable, LongReader, RelaxedSettings, Role, SampledTable, StepNotRun, Undo, Version,

@@ -181,7 +181,6 @@ fn clone_words(clone: CloneKind) -> &'static str {
     match clone {
         CloneKind::Reflink => "kept by reflink",
         CloneKind::Copy => "kept by copy",
-        CloneKind::DockerCommit => "kept by docker commit",
     }
 }
 
