@@ -43,3 +43,61 @@ fn once<'d, T: PartialEq>(diffs: &[Diffed<'d>], of: impl Fn(&'d DiffResult) -> &
     }
     met
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::ObjectKind;
+    use crate::outcome::sample::{added, removed};
+
+    fn of_orders(added: u64) -> DataChange {
+        DataChange {
+            table: "orders".into(),
+            rows_before: 10,
+            rows_after: 10 + added,
+            added: Some(added),
+            removed: Some(0),
+            changed: Some(0),
+            columns: Default::default(),
+            matched_by: "primary key".into(),
+            samples: Vec::new(),
+            keys: None,
+            nodes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_differs_names_its_nodes_and_what_does_not_is_told_once() {
+        let everywhere = added(ObjectKind::Column, "orders.region", "orders", "integer");
+        let on_two = removed(ObjectKind::Index, "by_total", "orders", "(total)");
+        let not = |table: &str| NotCompared { table: table.into(), reason: "too large".into() };
+        let side =
+            |schema: &[&SchemaChange], rows: u64, compared: &[&str], not_compared: Vec<NotCompared>| DiffResult {
+                schema: schema.iter().map(|&change| change.clone()).collect(),
+                data: vec![of_orders(rows)],
+                tables_compared: compared.len(),
+                compared: compared.iter().map(|&name| name.to_owned()).collect(),
+                not_compared,
+            };
+        let diffs = [
+            side(&[&everywhere, &on_two], 1, &["orders", "users"], Vec::new()),
+            side(&[&everywhere], 2, &["orders"], vec![not("users")]),
+            side(&[&on_two, &everywhere], 1, &["orders"], vec![not("users")]),
+        ];
+        let diffed = |index: usize| {
+            let (node, diff) = (["a.1", "a.2", "a.3"][index], &diffs[index]);
+            Diffed { seq: 1, node, diff }
+        };
+        let all = merged(&[diffed(0), diffed(1), diffed(2)]).expect("something was compared");
+        let on = |nodes: &[&str]| nodes.iter().map(|&node| node.to_owned()).collect::<Vec<_>>();
+        assert_eq!(all.schema, [everywhere, SchemaChange { nodes: on(&["a.1", "a.3"]), ..on_two }]);
+        let one = DataChange { nodes: on(&["a.1", "a.3"]), ..of_orders(1) };
+        assert_eq!(all.data, [one, DataChange { nodes: on(&["a.2"]), ..of_orders(2) }]);
+        assert_eq!((all.tables_compared, all.compared), (2, on(&["orders", "users"])));
+        assert_eq!(all.not_compared, [not("users")]);
+
+        let alone = merged(&[diffed(1)]).expect("something was compared");
+        assert_eq!(alone, diffs[1], "one writer needs no names");
+        assert_eq!(merged(&[]), None);
+    }
+}

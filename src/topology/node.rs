@@ -94,7 +94,7 @@ impl Node {
         logs: &Path,
     ) -> Result<Node, TopologyError> {
         let Place { node, is_writer, upstream, login_password } = place;
-        let software = server::software(engine, &node.version);
+        let software = server::software_of(engine, node);
         let made = match upstream {
             None => server::init(engine, as_host(&host), wanted).await,
             Some(upstream) => {

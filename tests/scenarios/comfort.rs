@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::run::{Run, alone, has, rehearse, scenario, variant};
+use crate::run::{Run, beside_others, has, rehearse, scenario, variant};
 
 /// A rewrite of 400,000 rows, well within a minute, and a table into which no row can be put. No foreign key hangs on the column: such
 /// a change locks two tables, and once in a while meets a probe that locks them the other way round.
@@ -61,7 +61,7 @@ fn a_time_on_a_sample_is_not_production_s() {
     if !has("native") {
         return;
     }
-    let _machine = alone();
+    let _machine = beside_others();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let whole = rewrite(folder.path(), "1m", "");
     whole.assert_exit(0);
@@ -90,7 +90,7 @@ fn a_limit_that_a_sample_breaks_is_broken() {
     if !has("native") {
         return;
     }
-    let _machine = alone();
+    let _machine = beside_others();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let run = rewrite(folder.path(), "50ms", "[snapshot]\nproduction_rows = { orders = 50_000_000 }");
     run.assert_exit(1);
@@ -102,7 +102,7 @@ fn a_table_whose_writes_cannot_be_probed_is_listed_with_the_reason() {
     if !has("native") {
         return;
     }
-    let _machine = alone();
+    let _machine = beside_others();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let run = rewrite(folder.path(), "1m", "");
     let finding = run.report["findings"].as_array().expect("a report lists its findings").iter().find(|finding| {

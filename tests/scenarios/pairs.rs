@@ -46,10 +46,6 @@ fn pair_with_measured_limits(pair: &str, lab: &str, budget: bool) {
     assert_eq!(passed.errors(), Vec::<String>::new(), "{}", passed.told());
 }
 
-fn pair_as_it_stands(pair: &str, lab: &str, version: &str) {
-    let _machine = alone();
-    pair_over(pair, lab, &format!("[topology]\nversion = \"{version}\""));
-}
 
 /// The pair with its engine and version replaced. Its limits are seconds, or none.
 fn pair_on(pair: &str, lab: &str, engine: &str, version: &str) {
@@ -73,28 +69,28 @@ fn pair_over(pair: &str, lab: &str, over: &str) {
 #[test]
 fn rebuilt_table() {
     for lab in LABS {
-        pair_as_it_stands("rebuilt-table", lab, "15");
+        pair_on("rebuilt-table", lab, "postgres", "15");
     }
 }
 
 #[test]
 fn rebuilt_table_on_13() {
-    pair_as_it_stands("rebuilt-table", "docker", "13");
+    pair_on("rebuilt-table", "docker", "postgres", "13");
 }
 
 #[test]
 fn rebuilt_table_on_17() {
-    pair_as_it_stands("rebuilt-table", "docker", "17");
+    pair_on("rebuilt-table", "docker", "postgres", "17");
 }
 
 #[test]
 fn rebuilt_table_on_18() {
-    pair_as_it_stands("rebuilt-table", "docker", "18");
+    pair_on("rebuilt-table", "docker", "postgres", "18");
 }
 
 #[test]
 fn rebuilt_table_on_two_shards() {
-    let _machine = alone();
+    let _machine = beside_others();
     pair_over("rebuilt-table", "native", "[topology]\nversion = \"15\"\nshards = 2");
 }
 
@@ -164,7 +160,8 @@ fn volatile_default() {
 #[test]
 fn queued_ddl() {
     for lab in LABS {
-        pair_as_it_stands("queued-ddl", lab, "15");
+        let _machine = alone();
+        pair_over("queued-ddl", lab, "[topology]\nversion = \"15\"");
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::run::{Run, alone, has, rehearse};
+use crate::run::{Run, beside_others, has, rehearse};
 
 const BASE: &str = r#"name = "plan"
 
@@ -66,7 +66,7 @@ fn every_action_does_its_part() {
     if !has("native") {
         return;
     }
-    let _machine = alone();
+    let _machine = beside_others();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let text = r#"
 [[step]]
@@ -154,7 +154,7 @@ fn what_failed_is_taken_back_and_the_rest_is_left_out() {
     if !has("native") {
         return;
     }
-    let _machine = alone();
+    let _machine = beside_others();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let text = r#"
 [[step]]
@@ -202,7 +202,7 @@ fn what_lies_before_a_point_of_no_return_stands() {
     if !has("native") {
         return;
     }
-    let _machine = alone();
+    let _machine = beside_others();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let text = r#"
 [[step]]
@@ -240,7 +240,7 @@ fn a_plan_that_locks_itself_out_has_failed() {
     if !has("native") {
         return;
     }
-    let _machine = alone();
+    let _machine = beside_others();
     let table = [
         ("ALTER ROLE builder NOLOGIN", "as = \"builder\"\nsql = \"SELECT 1\"", "is not permitted to log in"),
         (
@@ -270,7 +270,7 @@ fn a_rare_probe_still_sees_what_the_last_step_broke() {
     if !has("native") {
         return;
     }
-    let _machine = alone();
+    let _machine = beside_others();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let probe = |name: &str, sql: &str| {
         format!("[[probes.custom]]\nname = \"{name}\"\nkind = \"read\"\nevery = \"10m\"\nsql = \"{sql}\"\n")

@@ -1,6 +1,6 @@
 //! A primary and its replicas, one of them of another: who is behind, for how long, and what runs where.
 
-use crate::run::{LABS, Run, alone, has, rehearse, scenario, variant};
+use crate::run::{LABS, Run, alone, beside_others, has, rehearse, scenario, variant};
 
 const CASCADE: &str = r#"
 name = "a cascade"
@@ -98,7 +98,7 @@ fn a_replica_that_the_plan_broke_fails_what_runs_there() {
     if !has("native") {
         return;
     }
-    let _machine = alone();
+    let _machine = beside_others();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let steps = r#"
 [[step]]
@@ -131,7 +131,7 @@ fn steps_on_several_nodes() {
     if !has("native") {
         return;
     }
-    let _machine = alone();
+    let _machine = beside_others();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let steps = r#"
 name = "several nodes"

@@ -90,3 +90,117 @@ fn what_goes_on_on_a_side_that_is_out_holds_nobody_up() {
     still.assert_exit(0);
     assert!(still.report["totals"]["downtime_write_ms"].as_f64().is_some_and(|ms| ms > 1000.0), "{}", still.told());
 }
+
+/// Two shards of two, each side and one shard with a table that nobody else has: whoever asks for it elsewhere is refused.
+#[test]
+fn everybody_goes_where_the_list_says() {
+    if !has("native") {
+        return;
+    }
+    let _machine = beside_others();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("sale.sql"), "INSERT INTO seen (server) VALUES (@@server_id);\n")
+        .expect("a file");
+    let over = r#"
+[topology]
+shards = 2
+
+[[setup]]
+on = "side:a"
+replicated = false
+sql = "CREATE TABLE only_a (id INT PRIMARY KEY)"
+[[setup]]
+on = "side:b"
+replicated = false
+sql = "CREATE TABLE only_b (id INT PRIMARY KEY)"
+[[setup]]
+on = "shard:2"
+replicated = false
+sql = "CREATE TABLE only_2 (id INT PRIMARY KEY)"
+[[setup]]
+sql = "CREATE TABLE seen (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, server BIGINT NOT NULL)"
+
+[[probes.custom]]
+name = "of side b"
+on = "side:b"
+kind = "read"
+every = "50ms"
+sql = "SELECT COUNT(*) FROM only_b"
+[[probes.custom]]
+name = "of shard 2"
+on = "shard:2"
+kind = "read"
+every = "50ms"
+sql = "SELECT COUNT(*) FROM only_2"
+[[probes.custom]]
+name = "of readers"
+on = "readers"
+kind = "read"
+every = "50ms"
+sql = "SELECT COUNT(*) FROM stock"
+
+[[workload]]
+name = "sales"
+file = "sale.sql"
+rate = "40/s"
+
+[limits]
+downtime = "1m"
+
+[[step]]
+name = "out"
+take_out = "side:a"
+[[step]]
+name = "mark"
+on = "side:a"
+replicated = false
+sql = "CREATE TABLE mark AS SELECT COUNT(*) AS n FROM seen WHERE server = @@server_id"
+[[step]]
+name = "a while"
+wait = "1s"
+[[step]]
+name = "nobody came to a"
+on = "side:a"
+check = { sql = "SELECT n > 0, n = (SELECT COUNT(*) FROM seen WHERE server = @@server_id) FROM mark", rows = [["1", "1"]] }
+[[step]]
+name = "somebody came to b"
+on = "side:b"
+check = { sql = "SELECT COUNT(*) > 0 FROM seen WHERE server = @@server_id", rows = [["1"]] }
+[[step]]
+name = "the writer is b"
+check = { sql = "SELECT COUNT(*) FROM only_b", rows = [["0"]] }
+[[step]]
+name = "no mark"
+on = "side:a"
+replicated = false
+sql = "DROP TABLE mark"
+[[step]]
+name = "in"
+put_back = "side:a"
+[[step]]
+name = "b writes"
+route = { writer = "side:b" }
+[[step]]
+name = "it does"
+check = { sql = "SELECT COUNT(*) FROM only_b", rows = [["0"]] }
+[[step]]
+name = "a writes"
+route = { writer = "side:a" }
+[[step]]
+name = "it does again"
+check = { sql = "SELECT COUNT(*) FROM only_a", rows = [["0"]] }
+"#;
+    let run = rehearse(&variant(folder.path(), &scenario("half-fleet/as-it-should-be"), over), "native");
+    run.assert_exit(0);
+    let of = |list: &str, name: &str| {
+        let found = run.report[list].as_array().into_iter().flatten().find(|each| each["name"] == name);
+        found.cloned().unwrap_or_else(|| panic!("no {name}: {}", run.told()))
+    };
+    for (list, name) in
+        [("probes", "of side b"), ("probes", "of shard 2"), ("probes", "of readers"), ("workloads", "sales")]
+    {
+        let phases = of(list, name)["phases"].as_array().cloned().unwrap_or_default();
+        let count = |of: &str| phases.iter().filter_map(|phase| phase[of].as_u64()).sum::<u64>();
+        assert!(count("count") > 20 && count("errors") == 0, "{name}: {phases:?}");
+    }
+}

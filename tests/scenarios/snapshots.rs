@@ -1,7 +1,7 @@
 //! One database, taken in every form that a snapshot may have.
 
 use crate::elsewhere::Elsewhere;
-use crate::run::{alone, has, rehearse_with};
+use crate::run::{beside_others, has, rehearse_with};
 use crate::server::{Server, done};
 
 const VARIABLE: &str = "REHEARSAL_TEST_SNAPSHOT";
@@ -11,7 +11,7 @@ fn every_form_holds_the_same_rows() {
     if !has("native") {
         return;
     }
-    let _machine = alone();
+    let _machine = beside_others();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Server::start();
     done(server.client("createdb").arg("bench"));
@@ -54,7 +54,7 @@ fn rows_on_another_server_are_left_there() {
     if !has("native") {
         return;
     }
-    let _machine = alone();
+    let _machine = beside_others();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let elsewhere = Elsewhere::new();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("it can be written to");

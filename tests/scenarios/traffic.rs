@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::run::{Run, alone, has, rehearse};
+use crate::run::{Run, alone, beside_others, has, rehearse};
 
 const POSTGRES: &str = r#"name = "traffic"
 [topology]
@@ -136,7 +136,7 @@ fn what_it_only_reads_is_judged() {
         return;
     }
     for base in ENGINES {
-        let _machine = alone();
+        let _machine = beside_others();
         let plan =
             "[[step]]\nname = \"all\"\nsql = \"UPDATE quiet SET body = 'loud'\"\n[expect]\nunchanged = [\"quiet\"]\n";
         let run = run(base, NOTE, plan);
@@ -151,7 +151,7 @@ fn what_does_not_work_before_the_plan_is_given_up() {
         return;
     }
     for base in ENGINES {
-        let _machine = alone();
+        let _machine = beside_others();
         let run =
             run(base, "SELECT 1;\nSELECT nothing FROM notes;\n", "[[step]]\nname = \"one\"\nsql = \"SELECT 1\"\n");
         run.assert_exit(0);
@@ -171,7 +171,7 @@ fn what_fails_since_the_plan_is_a_finding() {
     }
     // The step goes on for a while, so that whoever asks after the column was dropped asks during it.
     for (base, code, sleep) in [(POSTGRES, "42703", "SELECT pg_sleep(2)"), (MARIADB, "1054", "DO SLEEP(2)")] {
-        let _machine = alone();
+        let _machine = beside_others();
         let drop = format!("ALTER TABLE quiet DROP COLUMN body; {sleep}");
         let plan = format!(
             "[probes]\nauto = false\n[[step]]\nname = \"drop\"\nsql = \"{drop}\"\n[[step]]\nname = \"on\"\nwait = \"100ms\"\n"
