@@ -1,15 +1,18 @@
 //! What changed on the writers, told once where it is the same on all of them.
 
-use super::facts::Diffed;
+use super::facts::{Diffed, Facts};
 use crate::event::{DataChange, DiffResult, NotCompared, SchemaChange};
 
 /// One diff of all writers; none where nothing was compared. A change names the nodes that it is on, unless it is on all.
-pub fn merged(diffs: &[Diffed<'_>]) -> Option<DiffResult> {
+pub fn merged(facts: &Facts<'_>) -> Option<DiffResult> {
+    of_writers(&facts.diffs, facts.scenario.topology.shards())
+}
+
+fn of_writers(diffs: &[Diffed<'_>], all: usize) -> Option<DiffResult> {
     let [first, ..] = diffs else { return None };
-    if diffs.len() == 1 {
+    if all <= 1 {
         return Some(first.diff.clone());
     }
-    let all = diffs.len();
     let schema = once(diffs, |diff| &diff.schema).into_iter().map(|(change, nodes)| {
         let nodes = if nodes.len() == all { Vec::new() } else { nodes };
         SchemaChange { nodes, ..change.clone() }
@@ -88,7 +91,7 @@ mod tests {
             let (node, diff) = (["a.1", "a.2", "a.3"][index], &diffs[index]);
             Diffed { seq: 1, node, diff }
         };
-        let all = merged(&[diffed(0), diffed(1), diffed(2)]).expect("something was compared");
+        let all = of_writers(&[diffed(0), diffed(1), diffed(2)], 3).expect("something was compared");
         let on = |nodes: &[&str]| nodes.iter().map(|&node| node.to_owned()).collect::<Vec<_>>();
         assert_eq!(all.schema, [everywhere, SchemaChange { nodes: on(&["a.1", "a.3"]), ..on_two }]);
         let one = DataChange { nodes: on(&["a.1", "a.3"]), ..of_orders(1) };
@@ -96,8 +99,10 @@ mod tests {
         assert_eq!((all.tables_compared, all.compared), (2, on(&["orders", "users"])));
         assert_eq!(all.not_compared, [not("users")]);
 
-        let alone = merged(&[diffed(1)]).expect("something was compared");
+        let alone = of_writers(&[diffed(1)], 1).expect("something was compared");
         assert_eq!(alone, diffs[1], "one writer needs no names");
-        assert_eq!(merged(&[]), None);
+        let of_two = of_writers(&[diffed(1)], 2).expect("something was compared");
+        assert_eq!(of_two.schema[0].nodes, on(&["a.2"]), "nobody knows of the other");
+        assert_eq!(of_writers(&[], 3), None);
     }
 }

@@ -507,6 +507,11 @@ impl<'a> Facts<'a> {
         self.steps.iter().filter(|run| run.role != StepRole::Setup)
     }
 
+    /// Whether the first is the writer of the other's shard.
+    pub fn writes_for(&self, writer: &str, node: &str) -> bool {
+        self.scenario.is_writer(writer) && self.routing.shard_of(writer) == self.routing.shard_of(node)
+    }
+
     /// Where users were at that moment.
     pub fn routing_at(&self, at_ms: f64) -> &Routing {
         self.routed.iter().rev().find(|routed| routed.at_ms <= at_ms).map_or(&self.routing, |routed| routed.routing)

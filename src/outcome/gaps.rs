@@ -190,7 +190,7 @@ fn workloads(facts: &Facts<'_>) -> Vec<NotRehearsed> {
 
 /// Tables whose rows changed by traffic, by who it was.
 fn traffic(facts: &Facts<'_>) -> Vec<NotRehearsed> {
-    let Some(diff) = diffs::merged(&facts.diffs) else { return Vec::new() };
+    let Some(diff) = diffs::merged(facts) else { return Vec::new() };
     let mut by: BTreeMap<Vec<String>, BTreeSet<String>> = BTreeMap::new();
     let expected = facts.scenario.expect.unchanged.iter();
     let tables = diff.data.iter().map(|change| &change.table).chain(expected);
@@ -295,10 +295,18 @@ fn network(facts: &Facts<'_>) -> Option<NotRehearsed> {
 
 /// Tables of one reason in one line.
 fn comparison(facts: &Facts<'_>) -> Vec<NotRehearsed> {
-    match diffs::merged(&facts.diffs) {
-        Some(diff) => not_compared(&diff, ""),
-        None => vec![gap(Gap::Comparison, "schema and data before and after were not compared".into(), Vec::new())],
+    let Some(diff) = diffs::merged(facts) else {
+        return vec![gap(Gap::Comparison, "schema and data before and after were not compared".into(), Vec::new())];
+    };
+    let mut gaps = not_compared(&diff, "");
+    let writers = facts.scenario.topology.writers().map(|writer| writer.name.clone());
+    let missed: Vec<String> = writers.filter(|name| !facts.diffs.iter().any(|diffed| diffed.node == *name)).collect();
+    // A single one may have no name in an older log.
+    if !missed.is_empty() && facts.scenario.topology.shards() > 1 {
+        let what = format!("schema and data before and after were not compared on {}", list(&missed, NAMED));
+        gaps.push(gap(Gap::Comparison, what, missed));
     }
+    gaps
 }
 
 /// What the comparisons of nodes left out.

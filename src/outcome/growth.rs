@@ -187,15 +187,15 @@ fn lag_is_broken(findings: &[Finding], regime: &Regime<'_, '_>) -> bool {
 fn unmeasured_lag<'a>(facts: &Facts<'a>, regime: &Regime<'_, 'a>) -> Option<(&'a str, f64)> {
     const LOOK_MS: f64 = 3000.0;
     let began = facts.plan_started_ms()?;
-    let restarts = |span: Interval| {
-        let runs = facts.felt().filter(|run| run.action == "restart" && facts.scenario.is_writer(run.node));
+    let restarts = |span: Interval, node: &str| {
+        let runs = facts.felt().filter(|run| run.action == "restart" && facts.writes_for(run.node, node));
         runs.map(|run| run.interval(facts.end_ms)).any(|restart| restart.overlaps(span))
     };
     let told = facts.lag.iter().filter(|lag| lag.at_ms >= began);
     let long = told.filter_map(|lag| {
         let ms = lag.sample.unmeasured_ms.min(lag.at_ms - began);
         let span = Interval::new(lag.at_ms - ms, lag.at_ms);
-        let open = ms > LOOK_MS && !restarts(span) && !regime.cut(span).is_empty();
+        let open = ms > LOOK_MS && !restarts(span, &lag.sample.node) && !regime.cut(span).is_empty();
         open.then_some((lag.sample.node.as_str(), ms))
     });
     long.max_by(|a, b| a.1.total_cmp(&b.1))

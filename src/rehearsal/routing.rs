@@ -21,7 +21,7 @@ use crate::topology::{Node, Topology};
 /// The list, in the run's folder.
 const FILE: &str = "routing.json";
 
-/// For everybody to go where they are sent, where the step has no timeout.
+/// For everybody to go where they are sent, where the step has no timeout; who keeps a transaction open as long as that has it beside.
 const MOVES: Duration = Duration::from_secs(30);
 
 /// Between two looks at who is still there.
@@ -133,36 +133,38 @@ async fn publish(runner: &Runner<'_>, running: &Running<'_>, routes: &Routes, ro
     write(runner.folder, &routing, runner.topology).map_err(|error| Cut::Harness(not_written(&error)))?;
     runner.events.send(Event::Routed { step: running.index, role: running.role, routing: routing.clone() });
     routes.set(routing);
-    let within = running.step.timeout.unwrap_or(MOVES);
+    let within = MOVES + runner.scenario.probes.open_transaction.unwrap_or_default();
+    let (began, mut still) = (Instant::now(), None);
     tokio::select! {
-        moved = moved(runner, routes, within) => Ok(match moved {
-            None => Ended::default(),
-            Some(who) => Ended::failed(format!("after {within:?} {who}")),
-        }),
-        () = running.cancel.cancelled() => Err(Cut::Cancelled),
+        () = moved(runner, routes, &mut still) => Ok(Ended::default()),
+        () = running.cancel.cancelled() => Err(still.map_or(Cut::Cancelled, Cut::Late)),
+        () = sleep(within), if running.step.timeout.is_none() => {
+            let who = still.unwrap_or_else(|| "no node has said who is there".to_owned());
+            Ok(Ended::failed(format!("after {:.1?} {who}", began.elapsed())))
+        }
     }
 }
 
-/// Waits until nobody who obeys the list is where it does not lead; else, once that time is up, who is.
-async fn moved(runner: &Runner<'_>, routes: &Routes, within: Duration) -> Option<String> {
-    let (began, routing) = (Instant::now(), routes.routing());
+/// Waits until nobody who obeys the list is where it does not lead; who is, at the last look, stands in `still`.
+async fn moved(runner: &Runner<'_>, routes: &Routes, still: &mut Option<String>) {
+    let routing = routes.routing();
     let names = routes.nodes();
     let mut nodes: Vec<(&Node, Option<Waits>)> = names.iter().map(|name| (runner.node(name), None)).collect();
     loop {
-        let mut still = None;
+        let mut found = None;
         for (node, waits) in &mut nodes {
             // Nobody is on a server that has ended.
             if !node.is_up().await {
                 continue;
             }
             match clients(node, waits).await {
-                Some(clients) => still = still.or_else(|| astray(&routing, node.name(), &clients)),
-                None => still = still.or_else(|| Some(format!("{} does not say who is there", node.name()))),
+                Some(clients) => found = found.or_else(|| astray(&routing, node.name(), &clients)),
+                None => found = found.or_else(|| Some(format!("{} does not say who is there", node.name()))),
             }
         }
-        let who = still?;
-        if began.elapsed() > within {
-            return Some(who);
+        *still = found;
+        if still.is_none() {
+            return;
         }
         sleep(POLL).await;
     }

@@ -309,7 +309,9 @@ impl Stages<'_> {
         let extensions = &scenario.writer().extensions;
         snapshot::check(snapshot, &offer(scenario, Some(self.writer()))).await?;
         let mut tables = Vec::new();
+        let several = self.topology.filled().count() > 1;
         for node in self.topology.filled() {
+            let of_node = if several { format!("node {}: ", node.name()) } else { String::new() };
             let endpoint = node.endpoint();
             let request = RestoreRequest {
                 host: node.host(),
@@ -320,11 +322,15 @@ impl Stages<'_> {
                 deadline: RESTORE,
             };
             let mut progress = |what: &str, done, total| {
-                self.events.send(Event::Progress { what: what.to_owned(), done, total });
+                self.events.send(Event::Progress { what: format!("{of_node}{what}"), done, total });
             };
-            let restored = snapshot::restore(&request, &mut progress).await?;
+            let restored = snapshot::restore(&request, &mut progress).await.map_err(Failure::from);
+            let restored = match restored {
+                Err(failure) if several => return Err(failure.of(&format!("node {}", node.name()))),
+                other => other?,
+            };
             for note in restored.notes {
-                self.events.send(Event::Warned { what: note });
+                self.events.send(Event::Warned { what: format!("{of_node}{note}") });
             }
             tables.push((node, restored.tables));
         }

@@ -77,6 +77,8 @@ pub(super) struct Ended {
 pub(super) enum Cut {
     /// Cancelled: by the step's timeout or with the run.
     Cancelled,
+    /// The same, and what was waited for.
+    Late(String),
     /// The release brought it about, before the action could begin.
     Failed(Box<Ended>),
     Harness(Failure),
@@ -123,10 +125,11 @@ impl Runner<'_> {
             Ok(ended) if ended.error.is_none() => (StepResult::Done, ended, None),
             Ok(ended) => self.failed(node, ended).await,
             Err(Cut::Failed(ended)) => self.failed(node, *ended).await,
-            Err(Cut::Cancelled) if self.stop.is_cancelled() => {
+            Err(Cut::Cancelled | Cut::Late(_)) if self.stop.is_cancelled() => {
                 (StepResult::Interrupted, Ended::default(), Some(Failure::Stopped))
             }
             Err(Cut::Cancelled) => (StepResult::TimedOut, Ended::failed("its timeout passed"), None),
+            Err(Cut::Late(what)) => (StepResult::TimedOut, Ended::failed(format!("its timeout passed: {what}")), None),
             Err(Cut::Harness(failure)) => (StepResult::Interrupted, Ended::default(), Some(failure)),
         };
         self.events.send(Event::StepEnded {

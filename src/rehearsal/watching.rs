@@ -172,16 +172,18 @@ impl OnShard {
         let Watched { topology, scenario, touched, nodes, .. } = watched;
         let config = &of_shard(&scenario.probes, &lane);
         let superuser = writer.endpoint();
-        let app = probing::log_in_as(&superuser, config.run_as.as_deref(), writer.login_password())
-            .await
-            .map_err(|error| Failure::harness(&error, error.hint().map(str::to_owned)))?;
+        let app = probing::log_in_as(&superuser, config.run_as.as_deref(), writer.login_password()).await;
+        let app = app.map_err(|error| on_node(writer, Failure::harness(&error, error.hint().map(str::to_owned))))?;
         lane.routes.let_in(writer.name(), &app, &observing);
         let observer = Observer::start(writer.name(), &superuser, &lane.routes, &observing, stop)
             .map_err(|error| Failure::harness(&error, None))?;
         let mut others = Vec::new();
         for node in topology.followers_of(writer) {
-            if watched.routes || addresses(config, scenario).any(|on| watched.routing.leads_to(on, node.name())) {
-                others.push(OnOther::start(node, &app, &lane.routes, config, &observing, stop).await?);
+            // Nobody is sent to a subscriber who does not ask for it by name, and it has none of the writer's roles.
+            let may_be_sent_to = watched.routes && !node.is_subscriber();
+            if may_be_sent_to || addresses(config, scenario).any(|on| watched.routing.leads_to(on, node.name())) {
+                let other = OnOther::start(node, &app, &lane.routes, config, &observing, stop).await;
+                others.push(other.map_err(|failure| on_node(node, failure))?);
             }
         }
         let shard = writer.shard().map(|shard| format!("shard {shard}"));
@@ -195,9 +197,11 @@ impl OnShard {
             shards: scenario.topology.shards(),
             numbers: &observing.numbers,
         };
-        let prepared = probes::prepare(&preparation, stop).await.map_err(|error| Failure::harness(&error, None))?;
+        let prepared = probes::prepare(&preparation, stop).await;
+        let prepared = prepared.map_err(|error| on_node(writer, Failure::harness(&error, None)))?;
         let against = Against { superuser: &superuser, app: &app, nodes, lane: &lane, probes: prepared.specs() };
-        let workloads = Workloads::start(scenario, &against, &observing, stop).await?;
+        let workloads = Workloads::start(scenario, &against, &observing, stop).await;
+        let workloads = workloads.map_err(|failure| on_node(writer, failure))?;
         let readers = match config.open_transaction {
             Some(hold) => Some(Readers::open(&lane, prepared.readers(), hold, &observing, stop).await),
             None => None,
@@ -287,6 +291,11 @@ impl OnOther {
             .map_err(|error| Failure::harness(&error, None))?;
         Ok(OnOther { node: node.name().to_owned(), observer, observing })
     }
+}
+
+/// Of several, which one it was.
+fn on_node(node: &Node, failure: Failure) -> Failure {
+    failure.of(&format!("node {}", node.name()))
 }
 
 /// Those by which somebody asks for other nodes than the writer.

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Topology;
+use super::{Node, Topology};
 
 /// The routing list: what users, probes and programs that obey it go by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -102,14 +102,16 @@ impl Refusal {
 }
 
 impl Routing {
-    /// As production has it when the plan begins: nobody is out, the first of each pair takes the writes, all others the reads.
+    /// As production has it when the plan begins: nobody is out, the first of each pair takes the writes, all others the reads. A logical
+    /// subscriber has users of its own.
     pub fn of(topology: &Topology) -> Routing {
         let shards = topology.writers().map(|writer| {
-            let of_shard = || topology.nodes.iter().filter(|node| node.shard == writer.shard).map(|node| &node.name);
+            let of_shard = || topology.nodes.iter().filter(|node| node.shard == writer.shard);
+            let reads = |node: &&Node| node.name != writer.name && node.subscribes.is_none();
             Route {
                 masters: std::iter::once(&writer.name).chain(writer.peers.first()).cloned().collect(),
-                readers: of_shard().filter(|name| **name != writer.name).cloned().collect(),
-                nodes: of_shard().cloned().collect(),
+                readers: of_shard().filter(reads).map(|node| node.name.clone()).collect(),
+                nodes: of_shard().map(|node| node.name.clone()).collect(),
             }
         });
         Routing::new(shards.collect())
@@ -270,6 +272,22 @@ mod tests {
     #[track_caller]
     fn writers(routing: &Routing, expected: &[&str]) {
         assert_eq!(routing.writers().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn subscribers_are_no_readers() {
+        let scenario = crate::outcome::sample::scenario("a feed");
+        let mut topology = scenario.topology;
+        let primary = topology.nodes[0].clone();
+        let subscribes =
+            Some(crate::scenario::Subscribes { to: "primary".into(), publication: "feed".into(), tables: Vec::new() });
+        topology.nodes.push(Node { name: "standby".into(), replicates: Some("primary".into()), ..primary.clone() });
+        topology.nodes.push(Node { name: "warehouse".into(), subscribes, ..primary });
+        let routing = Routing::of(&topology);
+        assert_eq!(routing.shards[0].readers, ["standby"]);
+        assert_eq!(routing.shards[0].nodes, ["primary", "standby", "warehouse"]);
+        assert!(!routing.leads_to(&Address::Readers, "warehouse"));
+        assert!(routing.leads_to(&Address::Node("warehouse".into()), "warehouse"));
     }
 
     #[test]

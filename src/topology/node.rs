@@ -142,6 +142,11 @@ impl Node {
         self.replicates.as_deref()
     }
 
+    /// Whether it gets what another publishes, by a subscription.
+    pub fn is_subscriber(&self) -> bool {
+        self.subscribes.is_some()
+    }
+
     /// The other of its pair.
     pub fn peer(&self) -> Option<&str> {
         self.peer.as_deref()

@@ -46,7 +46,6 @@ fn pair_with_measured_limits(pair: &str, lab: &str, budget: bool) {
     assert_eq!(passed.errors(), Vec::<String>::new(), "{}", passed.told());
 }
 
-
 /// The pair with its engine and version replaced. Its limits are seconds, or none.
 fn pair_on(pair: &str, lab: &str, engine: &str, version: &str) {
     let _machine = beside_others();

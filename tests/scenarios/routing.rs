@@ -120,6 +120,8 @@ sql = "CREATE TABLE only_2 (id INT PRIMARY KEY)"
 [[setup]]
 sql = "CREATE TABLE seen (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, server BIGINT NOT NULL)"
 
+[probes]
+auto = false
 [[probes.custom]]
 name = "of side b"
 on = "side:b"
@@ -192,15 +194,108 @@ check = { sql = "SELECT COUNT(*) FROM only_a", rows = [["0"]] }
 "#;
     let run = rehearse(&variant(folder.path(), &scenario("half-fleet/as-it-should-be"), over), "native");
     run.assert_exit(0);
-    let of = |list: &str, name: &str| {
-        let found = run.report[list].as_array().into_iter().flatten().find(|each| each["name"] == name);
-        found.cloned().unwrap_or_else(|| panic!("no {name}: {}", run.told()))
-    };
-    for (list, name) in
-        [("probes", "of side b"), ("probes", "of shard 2"), ("probes", "of readers"), ("workloads", "sales")]
-    {
-        let phases = of(list, name)["phases"].as_array().cloned().unwrap_or_default();
-        let count = |of: &str| phases.iter().filter_map(|phase| phase[of].as_u64()).sum::<u64>();
-        assert!(count("count") > 20 && count("errors") == 0, "{name}: {phases:?}");
+    for (list, figures, name, shards) in [
+        ("probes", "latency", "of side b", 2),
+        ("probes", "latency", "of shard 2", 1),
+        ("probes", "latency", "of readers", 2),
+        ("workloads", "phases", "sales", 1),
+    ] {
+        let all = run.report[list].as_array().into_iter().flatten();
+        let found: Vec<_> =
+            all.filter(|each| each["name"].as_str().is_some_and(|found| found.starts_with(name))).collect();
+        assert_eq!(found.len(), shards, "{name}: {found:?}\n{}", run.told());
+        for each in found {
+            let phases = each[figures].as_array().cloned().unwrap_or_default();
+            let count = |of: &str| phases.iter().filter_map(|phase| phase[of].as_u64()).sum::<u64>();
+            assert!(count("count") > 20 && count("errors") == 0, "{name}: {phases:?}");
+        }
     }
+}
+
+/// Who asks for readers gets the standby, and where that is out the primary; a subscriber has neither their role nor all tables.
+#[test]
+fn a_subscriber_has_users_of_its_own() {
+    if !has("native") {
+        return;
+    }
+    let _machine = beside_others();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let text = r#"
+name = "a feed beside a standby"
+[topology]
+engine = "postgres"
+version = "15"
+[topology.nodes.primary]
+settings = { wal_level = "logical" }
+[topology.nodes.standby]
+replicates = "primary"
+[topology.nodes.warehouse]
+subscribes = { to = "primary", publication = "feed", tables = ["public.orders"] }
+[snapshot]
+from = "empty"
+[[setup]]
+sql = """
+CREATE ROLE app LOGIN;
+CREATE TABLE orders (id int PRIMARY KEY);
+CREATE TABLE notes (id int PRIMARY KEY);
+GRANT SELECT ON notes TO app;
+"""
+[probes]
+as = "app"
+auto = false
+[[probes.custom]]
+name = "notes"
+on = "readers"
+kind = "read"
+every = "50ms"
+sql = "SELECT count(*) FROM notes"
+
+[[step]]
+name = "out"
+take_out = "standby"
+[[step]]
+name = "the list"
+command = "cat \"$REHEARSAL_ROUTING\"; psql -qc 'DO $$ BEGIN END $$'"
+[[step]]
+name = "in"
+put_back = "standby"
+"#;
+    let file = folder.path().join("scenario.toml");
+    std::fs::write(&file, text).expect("a file");
+    let run = rehearse(&file, "native");
+    run.assert_exit(0);
+    let list: serde_json::Value = serde_json::from_str(&run.file(&output(1))).expect("the list is JSON");
+    assert_eq!(list["shards"][0]["readers"], serde_json::json!(["primary"]), "the standby is out");
+    assert_eq!(list["shards"][0]["nodes"], serde_json::json!(["primary", "standby", "warehouse"]));
+}
+
+/// A transaction that is kept open stays where it is, and whoever waits for it says so once the step's time is up.
+#[test]
+fn who_does_not_leave_in_time_is_named() {
+    if !has("native") {
+        return;
+    }
+    let _machine = beside_others();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let over = r#"
+[probes]
+open_transaction = "20s"
+[[step]]
+name = "out"
+take_out = "a"
+timeout = "1s"
+undo = { put_back = "a" }
+[[step]]
+name = "change"
+sql = "UPDATE stock SET sold = sold"
+[expect]
+outcome = "failed"
+findings = ["step-failed"]
+"#;
+    let run = rehearse(&variant(folder.path(), &scenario("half-fleet/as-it-should-be"), over), "native");
+    run.assert_exit(1);
+    let finding = &run.report["findings"][0];
+    let condition = finding["condition"].as_str().expect("a text");
+    let told = "its timeout passed: a session of the rehearsal reader is still on a";
+    assert!(finding["code"] == "step-failed" && condition.contains(told), "{condition}\n{}", run.told());
 }

@@ -56,7 +56,7 @@ fn on_writers(facts: &Facts<'_>, rule: impl Fn(&Diffed<'_>) -> Vec<Finding>) -> 
         if nodes.len() > 1 {
             finding.node = None;
         }
-        if nodes.len() < facts.diffs.len() {
+        if nodes.len() < facts.scenario.topology.shards() {
             finding.condition.push_str(&on(nodes));
         }
     };

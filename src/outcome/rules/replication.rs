@@ -41,7 +41,7 @@ fn broken(facts: &Facts<'_>, standstill: &Standstill<'_>) -> Finding {
     }
     let evidence = last.map(|lag| lag.seq).into_iter().chain([standstill.seq]);
     let mut found = finding(Code::ReplicationBroken, condition).resting_on(evidence);
-    found.step = began_before(facts, since).map(|run| run.name.into());
+    found.step = began_before(facts, standstill.node, since).map(|run| run.name.into());
     found.node = Some(standstill.node.into());
     found
 }
@@ -53,12 +53,12 @@ fn reason(log: &[String]) -> Option<&str> {
     log.iter().rev().find_map(|line| complaint(line).map(|at| line[at..].trim()))
 }
 
-/// The step that ran at that moment, or the last before it. A writer that was restarted just before could commit nothing that might
-/// have been missed.
-fn began_before<'f, 'a>(facts: &'f Facts<'a>, at_ms: f64) -> Option<&'f StepRun<'a>> {
+/// The step that ran at that moment, or the last before it. A writer of the node's that was restarted just before could commit nothing
+/// that might have been missed.
+fn began_before<'f, 'a>(facts: &'f Facts<'a>, node: &str, at_ms: f64) -> Option<&'f StepRun<'a>> {
     const JUST_BEFORE_MS: f64 = 1000.0;
     let lately = Interval::new((at_ms - JUST_BEFORE_MS).max(0.0), at_ms);
-    let restart = facts.felt().filter(|run| run.action == "restart" && facts.scenario.is_writer(run.node));
+    let restart = facts.felt().filter(|run| run.action == "restart" && facts.writes_for(run.node, node));
     let restart = restart.filter(|run| run.interval(facts.end_ms).overlaps(lately));
     let before = facts.felt().filter(|run| run.started_ms <= at_ms);
     restart.last().or_else(|| before.last()).or_else(|| facts.felt().next())
@@ -70,7 +70,7 @@ fn lagged(facts: &Facts<'_>, regime: &Regime<'_, '_>, node: &str) -> Option<Find
     let over: Vec<(&LagFacts<'_>, f64)> = behind(facts, regime, node).filter(|(_, ms)| *ms > limit_ms).collect();
     let (worst, worst_ms) = over.iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
     let since = worst.sample.since_ms.unwrap_or(worst.at_ms - worst_ms);
-    let run = regime.own.or_else(|| began_before(facts, since));
+    let run = regime.own.or_else(|| began_before(facts, node, since));
     let condition = format!(
         "{node} was up to {} behind, at {}, and the limit is {}{}",
         duration(*worst_ms),

@@ -228,6 +228,25 @@ fn a_limit_broken_on_the_sample_is_broken() {
     assert_eq!((outcome.outcome, outcome.not_judged.len()), (Verdict::Failed, 0));
 }
 
+/// Of two shards, the writer of one was not up in the end.
+#[test]
+fn a_shard_that_was_not_compared_is_told() {
+    let mut log = Log::new(|scenario| {
+        let writer = scenario.topology.nodes[0].clone();
+        let of =
+            |shard: u32| crate::scenario::Node { name: format!("a.{shard}"), shard: Some(shard), ..writer.clone() };
+        scenario.topology.nodes = vec![of(1), of(2)];
+    });
+    let schema = vec![crate::outcome::sample::changed(crate::event::ObjectKind::Column, "orders.note", "orders")];
+    let diff = Box::new(crate::event::DiffResult { schema, tables_compared: 2, ..Default::default() });
+    log.at(9000.0, Event::Compared { node: "a.1".into(), diff, elapsed_ms: 5.0 });
+    let outcome = Outcome::from_records(&log.ended());
+    let told: Vec<_> = outcome.not_rehearsed.iter().filter(|gap| gap.kind == Gap::Comparison).collect();
+    let [gap] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(gap.what, "schema and data before and after were not compared on a.2");
+    assert_eq!(outcome.diff.expect("the other was compared").schema[0].nodes, ["a.1"]);
+}
+
 #[test]
 fn what_was_not_rehearsed() {
     let kinds = |log: &mut Log| {
