@@ -127,7 +127,7 @@ fn fold(facts: &Facts<'_>) -> Outcome {
         routing: routing(facts),
         lag: lag(facts),
         disk: disk(facts),
-        diff: diffs::merged(&facts),
+        diff: diffs::merged(facts),
         phases: facts
             .phases
             .iter()
