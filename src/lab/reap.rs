@@ -20,7 +20,7 @@ pub struct Reaped {
     pub lab: String,
     /// Where its lease could still be read.
     pub run: Option<String>,
-    /// "a server, pid 123", "a folder", "container abc", "volume rehearsal-abc-primary-copy".
+    /// "a server, pid 123", "a folder", "container abc", "volume rehearsal-abc-primary-copy-1".
     pub what: String,
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -98,6 +98,8 @@ pub struct DockerHost {
     name: String,
     /// Of a host that began with a copy; others have a volume without a name, which goes with the container.
     volume: Option<String>,
+    /// How many copies of it were made: each has a volume of its own.
+    copies: AtomicU32,
     prepared: Prepared,
     /// The engine's name for the running server.
     server: tokio::sync::Mutex<Option<String>>,
@@ -139,6 +141,7 @@ impl DockerHost {
             labels,
             name: name.to_owned(),
             volume,
+            copies: AtomicU32::new(0),
             prepared,
             server: tokio::sync::Mutex::new(None),
             outlives: AtomicBool::new(false),
@@ -382,7 +385,8 @@ impl LabHost for DockerHost {
 
     async fn copy(&self, folder: &str, stop: &CancellationToken) -> Result<Copied, LabError> {
         let docker = &self.inside.docker;
-        let volume = container_name(&self.lab, &format!("{}-copy", self.name));
+        let nth = self.copies.fetch_add(1, Ordering::Relaxed) + 1;
+        let volume = container_name(&self.lab, &format!("{}-copy-{nth}", self.name));
         create_volume(docker, &volume, &self.labels).await?;
         let copied = tokio::select! {
             copied = self.copy_to(&volume, folder) => copied,
