@@ -12,7 +12,7 @@ use crate::support::{Ended, Going, Room, in_ci, kill};
 fn soak(room: &Room, program: &Path) -> Going {
     let mut command = Command::new(env!("CARGO"));
     command
-        .args(["run", "--quiet", "--package", "xtask", "--", "soak", "--lab", "native", "--times", "2", "--program"])
+        .args(["run", "--quiet", "--bin", "xtask", "--", "soak", "--lab", "native", "--times", "2", "--program"])
         .arg(program)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("TMPDIR", room.path("tmp"));

@@ -20,7 +20,7 @@ pub fn cargo() -> Command {
 /// It does not compile.
 pub fn build(release: bool) -> anyhow::Result<PathBuf> {
     let mut command = cargo();
-    command.args(["build", "--package", "rehearsal", "--bin", "rehearsal"]);
+    command.args(["build", "--bin", "rehearsal"]);
     if release {
         command.arg("--release");
     }

@@ -51,7 +51,7 @@ pub fn generate(args: &GenArgs) -> anyhow::Result<ExitCode> {
 /// A program of its own, so that no other task has to wait until the library is built.
 fn generator(check: bool) -> Command {
     let mut command = cargo();
-    command.args(["run", "--quiet", "--package", "reference", "--"]);
+    command.args(["run", "--quiet", "--bin", "reference", "--"]);
     if check {
         command.arg("--check");
     }
