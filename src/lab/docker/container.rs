@@ -18,7 +18,7 @@ use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 
 use super::exec::{Attached, Inside, Run, Sink};
-use super::{call, create_volume, derived, engine, failed, remove_container, remove_volume};
+use super::{call, create_volume, derived, engine, failed, remove_container, remove_volume, says_disk_full};
 use crate::engine::host::{Exec, ExecOutput, Host, HostError, Listen, StopMode};
 use crate::engine::software::{BESIDE, Software};
 use crate::lab::lease::Lease;
@@ -197,7 +197,7 @@ impl DockerHost {
         // Removed below, by a way that waits until it is gone.
         std::mem::forget(container);
         remove_container(&inside.docker, &inside.container).await?;
-        let said = said?;
+        let said = said.map_err(|error| failed(COPY_WHAT, error))?;
         let (how, kilobytes) = said.trim().split_once('\n').unwrap_or_default();
         let kind = if how == "reflink" { CopyKind::Reflink } else { CopyKind::Files };
         Ok((kind, number(kilobytes, "a folder's size")?.saturating_mul(1024)))
@@ -595,7 +595,7 @@ fn read_well(path: &str, output: &ExecOutput) -> Result<(), HostError> {
 
 fn host_failed(what: String, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> HostError {
     let source = source.into();
-    if source.to_string().contains("no space left on device") {
+    if says_disk_full(&source.to_string()) {
         return HostError::DiskFull { at: what };
     }
     HostError::Failed { what, source: Some(source) }

@@ -189,10 +189,15 @@ async fn call<T>(what: &str, work: impl Future<Output = Result<T, bollard::error
 
 fn failed(what: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> LabError {
     let source = source.into();
-    if source.to_string().contains("no space left on device") {
+    if says_disk_full(&source.to_string()) {
         return LabError::DiskFull { what: what.to_owned() };
     }
     LabError::Docker { what: what.to_owned(), source }
+}
+
+/// The engine says it in small letters, programs with a capital one.
+fn says_disk_full(said: &str) -> bool {
+    said.contains("o space left on device")
 }
 
 fn socket() -> String {
