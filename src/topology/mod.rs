@@ -217,10 +217,11 @@ impl Topology {
     /// [`TopologyError`].
     pub async fn subscribe(&self) -> Result<Vec<String>, TopologyError> {
         let mut told = Vec::new();
-        // One after the other: each takes several of the sessions that a server has for replicas, while it copies.
-        for (node, feed) in self.nodes.iter().filter_map(|node| Some((node, node.feed()?))) {
-            let notes = subscription::subscribe(self.writer_of(node), node, &feed).await?;
-            told.extend(notes.into_iter().map(|note| format!("subscriber {}: {note}", node.name())));
+        for writer in self.writers() {
+            let subscribers: Vec<_> = self.followers_of(writer).filter_map(|node| Some((node, node.feed()?))).collect();
+            if !subscribers.is_empty() {
+                told.extend(subscription::subscribe(writer, &subscribers).await?);
+            }
         }
         Ok(told)
     }

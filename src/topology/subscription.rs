@@ -17,17 +17,26 @@ const LOG_LINES: usize = 20;
 /// The number of the row that proves it.
 const NUMBER: i32 = 1;
 
-/// Makes a node subscribe to another, and waits until it has what was there and what came since. Gives what to tell of it.
-pub(super) async fn subscribe(publisher: &Node, subscriber: &Node, feed: &Feed) -> Result<Vec<String>, TopologyError> {
-    let notes = subscriber.subscribe_to(publisher, feed).await?;
-    copied(subscriber, feed).await?;
+/// Makes nodes subscribe to another, and waits until each has what was there and what came since. Gives what to tell of them.
+///
+/// One row proves all of them: whoever already subscribes gets what proves the others, and would look for its table.
+pub(super) async fn subscribe(publisher: &Node, subscribers: &[(&Node, Feed)]) -> Result<Vec<String>, TopologyError> {
+    let mut told = Vec::new();
+    // One after the other: each takes several of the sessions that a server has for replicas, while it copies.
+    for (subscriber, feed) in subscribers {
+        let notes = subscriber.subscribe_to(publisher, feed).await?;
+        told.extend(notes.into_iter().map(|note| format!("subscriber {}: {note}", subscriber.name())));
+        copied(subscriber, feed).await?;
+    }
     replication::put_proof(&publisher.endpoint(), NUMBER).await.map_err(could_not(publisher))?;
-    arrives(subscriber, async || replication::has_proof(&subscriber.endpoint(), NUMBER).await).await?;
+    for (subscriber, _) in subscribers {
+        arrives(subscriber, async || replication::has_proof(&subscriber.endpoint(), NUMBER).await).await?;
+    }
     // The publisher's first: what is no longer published there is missed nowhere.
-    for node in [publisher, subscriber] {
+    for node in std::iter::once(publisher).chain(subscribers.iter().map(|(subscriber, _)| *subscriber)) {
         replication::remove_proof(&node.endpoint()).await.map_err(could_not(node))?;
     }
-    Ok(notes)
+    Ok(told)
 }
 
 async fn copied(subscriber: &Node, feed: &Feed) -> Result<(), TopologyError> {

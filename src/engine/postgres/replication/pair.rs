@@ -118,12 +118,13 @@ impl SubscriberPulse {
     }
 }
 
-/// Makes the table for the proof. To be made on both before they subscribe.
+/// Makes the table for the proof, where it is not there for another subscriber. To be made on both before they subscribe.
 ///
 /// # Errors
 /// The driver's.
 pub async fn prepare_proof(superuser: &Endpoint) -> Result<(), DriverError> {
-    let make = format!("CREATE SCHEMA {PROOF}; CREATE TABLE {PROOF}.row (number int PRIMARY KEY)");
+    let make =
+        format!("CREATE SCHEMA IF NOT EXISTS {PROOF}; CREATE TABLE IF NOT EXISTS {PROOF}.row (number int PRIMARY KEY)");
     connect(superuser, CONNECT).await?.client.batch_execute(&make).await
 }
 

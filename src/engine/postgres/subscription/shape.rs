@@ -51,7 +51,8 @@ pub async fn make(
     if tables.is_empty() {
         return Ok(());
     }
-    let needed = needed(&from.client, &tables).await?;
+    let there = there(&from.client, &to.client).await?;
+    let needed = needed(&from.client, &tables, &there).await?;
     let extensions = extensions(&from.client, &to.client, &needed).await?;
     if !extensions.is_empty() {
         let names = extensions.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
@@ -97,13 +98,28 @@ async fn absent(subscriber: &Client, tables: &[Table]) -> Result<Vec<Table>, Ser
     Ok(absent)
 }
 
-/// The tables, and all that they rest on but what belongs to an extension.
-async fn needed(publisher: &Client, tables: &[Table]) -> Result<BTreeSet<Object>, ServerError> {
+/// The publisher's numbers of tables that the subscriber has, published or not.
+async fn there(publisher: &Client, subscriber: &Client) -> Result<Vec<u32>, ServerError> {
+    let all = "SELECT c.oid, pg_catalog.format('%I.%I', nspname, relname)
+        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
+        WHERE relkind IN ('r', 'p') AND relpersistence <> 't' AND nspname NOT IN ('pg_catalog', 'information_schema')";
+    let rows = publisher.query(all, &[]).await.map_err(sql(READ))?;
+    let (ids, names): (Vec<u32>, Vec<String>) =
+        rows.iter().map(|row| (row.get::<_, u32>(0), row.get::<_, String>(1))).unzip();
+    let there = "SELECT id FROM unnest($1::oid[], $2::text[]) AS published (id, name)
+        WHERE pg_catalog.to_regclass(name) IS NOT NULL";
+    let rows = subscriber.query(there, &[&ids, &names]).await.map_err(sql(MAKE))?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// The tables, and all that they rest on but what belongs to an extension, and but these others that the subscriber has.
+async fn needed(publisher: &Client, tables: &[Table], there: &[u32]) -> Result<BTreeSet<Object>, ServerError> {
     let asked = "WITH RECURSIVE needed AS (
             SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::oid AS classid, coalesce(tree.relid::oid, named.oid) AS objid
             FROM unnest($1::text[]) AS wanted
             JOIN pg_catalog.pg_class AS named ON named.oid = wanted::pg_catalog.regclass
             LEFT JOIN LATERAL pg_catalog.pg_partition_tree(named.oid) AS tree ON true
+            WHERE coalesce(tree.relid::oid, named.oid) <> ALL ($2)
           UNION
             SELECT step.classid, step.objid
             FROM needed, LATERAL (
@@ -131,10 +147,11 @@ async fn needed(publisher: &Client, tables: &[Table]) -> Result<BTreeSet<Object>
             WHERE NOT EXISTS (
                 SELECT FROM pg_catalog.pg_depend member
                  WHERE member.classid = step.classid AND member.objid = step.objid AND member.deptype = 'e')
+              AND NOT (step.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND step.objid = ANY ($2))
         )
         SELECT classid, objid FROM needed";
     let names: Vec<String> = tables.iter().map(Table::quoted).collect();
-    let rows = publisher.query(asked, &[&names]).await.map_err(sql(READ))?;
+    let rows = publisher.query(asked, &[&names, &there]).await.map_err(sql(READ))?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
