@@ -230,7 +230,9 @@ impl Wish {
             Err(error) => error,
         };
         // The engine ends a build that nobody listens to, and may not be done with that.
-        self.abandon(docker).await?;
+        if let Err(error) = self.abandon(docker).await {
+            tracing::warn!(%error, image = self.image, "could not clear away a build");
+        }
         Err(error)
     }
 
@@ -257,7 +259,8 @@ impl Wish {
         let end = Instant::now() + BUILD_DEADLINE;
         let mut rest = String::new();
         loop {
-            let piece = match tokio::time::timeout_at(end.min(Instant::now() + SILENCE_DEADLINE), output.next()).await {
+            let (until, deadline) = deadline(Instant::now(), end);
+            let piece = match tokio::time::timeout_at(until, output.next()).await {
                 Ok(None) => return is_here(&docker, &self.image).await,
                 Ok(Some(Ok(info))) => info.stream.unwrap_or_default(),
                 // Of a command that failed: what it said of it stands before.
@@ -265,12 +268,7 @@ impl Wish {
                     return Ok(false);
                 }
                 Ok(Some(Err(source))) => return Err(failed(what, source)),
-                Err(_) => {
-                    return Err(LabError::Deadline {
-                        what: format!("{command} in an image"),
-                        deadline: SILENCE_DEADLINE,
-                    });
-                }
+                Err(_) => return Err(LabError::Deadline { what: format!("{command} in an image"), deadline }),
             };
             rest.push_str(&piece);
             while let Some(at) = rest.find('\n') {
@@ -355,6 +353,12 @@ impl Wish {
     }
 }
 
+/// Until when the next piece of a build's output is waited for, and what has passed then.
+fn deadline(now: Instant, end: Instant) -> (Instant, Duration) {
+    let silent = now + SILENCE_DEADLINE;
+    if silent < end { (silent, SILENCE_DEADLINE) } else { (end, BUILD_DEADLINE) }
+}
+
 /// A line of a build: what it begins, or one of its last.
 fn note(line: &str, said: &mut VecDeque<String>, command: &mut String) {
     if let Some(begun) = line.strip_prefix(MARK) {
@@ -390,6 +394,14 @@ mod tests {
         for (index, other) in others.iter().enumerate() {
             assert!(*other != one && !others[..index].contains(other), "{others:?}");
         }
+    }
+
+    #[test]
+    fn the_deadline_that_passed_is_told() {
+        let now = Instant::now();
+        let end = |left: Duration| now + left;
+        assert_eq!(deadline(now, end(BUILD_DEADLINE)), (now + SILENCE_DEADLINE, SILENCE_DEADLINE));
+        assert_eq!(deadline(now, end(SILENCE_DEADLINE / 2)), (now + SILENCE_DEADLINE / 2, BUILD_DEADLINE));
     }
 
     #[test]
