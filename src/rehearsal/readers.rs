@@ -147,20 +147,31 @@ impl Reader {
     }
 
     async fn begin(&mut self) -> Result<(), String> {
-        if self.session.as_ref().is_none_or(|held| held.session.is_closed()) {
+        let table = self.table.quoted.clone();
+        let held = self.seated().await?;
+        held.session.read(&table).await.map_err(|error| error.message)?;
+        let for_ms = self.hold.as_secs_f64() * 1e3;
+        self.observing.events.send(Event::ReaderOpened { table: self.table.name.clone(), for_ms });
+        Ok(())
+    }
+
+    /// The session that it has, or a new one. Where users are sent elsewhere meanwhile it is opened anew: nobody begins on a node that was
+    /// taken out.
+    async fn seated(&mut self) -> Result<&mut Held, String> {
+        loop {
+            // It may not have heard of that yet.
+            self.leave_node();
+            if self.session.as_ref().is_some_and(|held| !held.session.is_closed()) {
+                break;
+            }
             self.forget();
             let target = self.lane.target(&Address::Writer, 0).ok_or("nobody is let in where the writer is")?;
             let login = target.login.named(READER);
             let session = ReaderSession::open(&login, LOCK_TIMEOUT).await.map_err(|error| error.message)?;
             target.owners.set(session.id(), Owner::Reader { table: self.table.name.clone() });
             self.session = Some(Held { session, node: target.node, owners: target.owners });
-            self.leave_node();
         }
-        let held = self.session.as_mut().ok_or("users were sent elsewhere meanwhile")?;
-        held.session.read(&self.table.quoted).await.map_err(|error| error.message)?;
-        let for_ms = self.hold.as_secs_f64() * 1e3;
-        self.observing.events.send(Event::ReaderOpened { table: self.table.name.clone(), for_ms });
-        Ok(())
+        Ok(self.session.as_mut().expect("the loop ends with one"))
     }
 
     async fn end(&mut self) {
