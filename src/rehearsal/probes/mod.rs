@@ -174,7 +174,9 @@ impl Prepared {
         self.shared = if drafts.len() > connections { SHARED.min(connections.div_ceil(4)) } else { 0 };
         let own = connections - self.shared;
         for (nth, (draft, every)) in drafts.into_iter().zip(intervals).enumerate() {
-            self.add(draft, every, if nth < own || self.shared == 0 { Seat::Own } else { Seat::Shared });
+            // The shared ones are the writer's.
+            let is_own = nth < own || self.shared == 0 || draft.on != Address::Writer;
+            self.add(draft, every, if is_own { Seat::Own } else { Seat::Shared });
         }
         if self.config.auto {
             let id = self.numbers.probe();
