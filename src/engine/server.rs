@@ -372,6 +372,20 @@ pub async fn takes_writes(superuser: &Endpoint) -> Result<bool, BoxError> {
     }
 }
 
+/// Makes another superuser, on this server alone, where a program's environment cannot say how its sessions call themselves. Gives whether it
+/// did.
+///
+/// # Errors
+/// The server's.
+pub async fn make_superuser(superuser: &Endpoint, login: &str, password: &str) -> Result<bool, ServerError> {
+    match superuser.engine {
+        EngineKind::Postgres => Ok(false),
+        EngineKind::Mysql | EngineKind::Mariadb => {
+            mysql::make_superuser(superuser, login, password).await.map(|()| true)
+        }
+    }
+}
+
 /// Gives a role that may log in a password that does not expire, so that no log holds it.
 ///
 /// # Errors

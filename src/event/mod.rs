@@ -640,6 +640,10 @@ pub enum Owner {
     Reader {
         table: String,
     },
+    /// A program that is kept running beside a node, by its name.
+    Consumer {
+        consumer: String,
+    },
     /// The server's own: autovacuum.
     Server {
         what: String,

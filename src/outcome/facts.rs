@@ -592,6 +592,7 @@ impl<'a> Facts<'a> {
                 None => format!("workload {}", workload + 1),
             },
             Owner::Reader { table } => format!("the transaction kept open on {}", bare(table)),
+            Owner::Consumer { consumer } => format!("consumer \"{consumer}\""),
             Owner::Server { what } => what.clone(),
             Owner::Other { application } if application.is_empty() => "a session without a name".into(),
             Owner::Other { application } => application.clone(),

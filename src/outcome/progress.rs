@@ -216,6 +216,7 @@ impl Progress {
                 named.map_or_else(|| format!("workload {}", workload + 1), |name| format!("workload \"{name}\""))
             }
             Owner::Reader { table } => format!("the transaction kept open on {}", bare(table)),
+            Owner::Consumer { consumer } => format!("consumer \"{consumer}\""),
             Owner::Server { what } => what.clone(),
             Owner::Other { application } => application.clone(),
         }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::command::{self, CommandRequest, End};
 use super::dispatcher::Events;
 use super::failure::Failure;
+use super::routes::consumer_application;
 use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;
 use crate::event::Event;
@@ -76,7 +77,7 @@ async fn keep(consumer: Planned, around: Around, ask: CancellationToken) {
     let output = format!("consumer-{name}.log");
     if endpoint.engine == EngineKind::Postgres {
         // What it runs is not taken for what a program of the plan runs meanwhile.
-        command.env.entry("PGAPPNAME".to_owned()).or_insert_with(|| format!("rehearsal consumer {name}"));
+        command.env.entry("PGAPPNAME".to_owned()).or_insert_with(|| consumer_application(&name));
     }
     around.events.send(Event::ConsumerStarted { consumer: name.clone(), node, output: output.clone() });
     let request = CommandRequest {

@@ -105,9 +105,10 @@ impl Watch {
     async fn run(mut self, superuser: &Endpoint, stop: &CancellationToken) {
         let cost = self.observing.cost.thread();
         while !stop.is_cancelled() {
+            let superuser = self.routes.at(&self.node, superuser);
             tokio::select! {
                 () = stop.cancelled() => break,
-                connected = Waits::connect(superuser) => match connected {
+                connected = Waits::connect(&superuser) => match connected {
                     Ok(waits) => tokio::select! {
                         () = stop.cancelled() => break,
                         () = self.look_on(&waits, || cost.update()) => {}
@@ -172,10 +173,13 @@ impl Watch {
         if !self.routes.is_left(&self.node) {
             return;
         }
+        let there: Vec<i32> = clients.iter().map(|client| client.pid).collect();
+        let behind = self.routes.behind(&self.node, &there);
         for client in clients {
             let owner = self.observing.owners.get(client.pid);
-            let on_purpose =
-                matches!(owner, Some(Owner::Step { .. })) || self.routes.is_invited(&self.node, &client.user);
+            let consumer = self.routes.consumer(&client.application, &client.user);
+            let invited = || self.routes.is_invited(&self.node, &client.user) || behind.contains(&client.pid);
+            let on_purpose = matches!(owner, Some(Owner::Step { .. })) || consumer.is_none() && invited();
             if on_purpose
                 || is_own(&client.application)
                 || self.strays.len() == STRAYS
@@ -183,7 +187,8 @@ impl Watch {
             {
                 continue;
             }
-            let owner = owner.unwrap_or(Owner::Other { application: client.application });
+            let consumer = consumer.map(|consumer| Owner::Consumer { consumer });
+            let owner = owner.or(consumer).unwrap_or(Owner::Other { application: client.application });
             let session = Session { pid: client.pid, owner, sql: None };
             self.observing.events.send(Event::ConnectedToOut { node: self.node.clone(), session, user: client.user });
         }
@@ -238,12 +243,15 @@ impl Watch {
         }
         let back_end = back_ends.iter().find(|back_end| back_end.pid == pid)?;
         let owner = self.observing.owners.get(pid).unwrap_or_else(|| match &back_end.server {
-            None => Owner::Other { application: back_end.application.clone() },
+            None => match self.routes.consumer(&back_end.application, &back_end.application) {
+                Some(consumer) => Owner::Consumer { consumer },
+                None => Owner::Other { application: back_end.application.clone() },
+            },
             Some(what) => Owner::Server { what: what.clone() },
         });
         let sql = match owner {
             Owner::Step { .. } => Some(back_end.sql.clone()),
-            Owner::Other { .. } => Some(without_literals(self.engine, &back_end.sql)),
+            Owner::Other { .. } | Owner::Consumer { .. } => Some(without_literals(self.engine, &back_end.sql)),
             Owner::Probe { .. } | Owner::Workload { .. } | Owner::Reader { .. } | Owner::Server { .. } => None,
         };
         Some(Session { pid, owner, sql })

@@ -4,18 +4,25 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::command::{self, CommandEnded, CommandRequest, End};
 use super::failure::Failure;
 use super::routing;
 use super::step::{Cut, Ended, Runner, Running, could_not};
 use crate::engine::EngineKind;
+use crate::engine::endpoint::Endpoint;
 use crate::engine::recover::{self, Recording, Recovered};
 use crate::engine::said;
+use crate::engine::waits::Waits;
 use crate::event::{Event, Statement, StepError, with_causes};
 use crate::scenario::{Command, Invocation};
 
 /// For the server to have kept everything up to the program's end.
 const RECOVER: Duration = Duration::from_secs(10);
+
+/// For the server to say who is there.
+const ANSWERS: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(runner: &Runner<'_>, running: &Running<'_>, command: &Command) -> Result<Ended, Cut> {
     let endpoint = runner.endpoint(running).await?;
@@ -32,7 +39,7 @@ pub(super) async fn run(runner: &Runner<'_>, running: &Running<'_>, command: &Co
     // A program of another role may have been given the node's own URL as well.
     let mut roles = vec![endpoint.user.clone(), superuser.user.clone()];
     roles.dedup();
-    let _guest = runner.routes().map(|routes| routes.invite(running.node.name(), &roles));
+    let guest = runner.routes().map(|routes| routes.invite(running.node.name(), &roles));
     let ours = |application: &str| application.starts_with("rehearsal");
     let recording = recover::begin(&superuser, &roles, ours, &move || clock.now_ms()).await;
     let mut recording = recording.map_err(|error| Cut::Harness(Failure::harness(error.as_ref(), None)))?;
@@ -48,6 +55,9 @@ pub(super) async fn run(runner: &Runner<'_>, running: &Running<'_>, command: &Co
     let secrets = command::secrets_of(&request);
     let ended = recording.beside(command::run(&request)).await;
     let recovered = recovered(runner, running, recording).await;
+    if let Some(guest) = guest.filter(|guest| guest.is_left()) {
+        guest.leaves(still_there(&superuser, &roles).await);
+    }
     let told = recovered.map(|recovered| tell_statements(runner, running, recovered, &secrets));
     match ended {
         Ok(CommandEnded { end: End::Cancelled, .. }) => Err(Cut::Cancelled),
@@ -60,6 +70,19 @@ pub(super) async fn run(runner: &Runner<'_>, running: &Running<'_>, command: &Co
         Err(error) if error.is_the_machines() => Err(Cut::Harness(Failure::harness(&error, error.hint()))),
         Err(error) => Ok(could_not(&error)),
     }
+}
+
+/// Sessions of these roles that the server has though the program has ended: it hears of that once a statement is over.
+async fn still_there(superuser: &Endpoint, roles: &[String]) -> Vec<i32> {
+    let asked = timeout(ANSWERS, async { Waits::connect(superuser).await?.clients().await });
+    let clients = match asked.await {
+        Ok(Ok(clients)) => clients,
+        Ok(Err(_)) | Err(_) => {
+            tracing::debug!("nobody could say what a program left on a node");
+            return Vec::new();
+        }
+    };
+    clients.into_iter().filter(|client| roles.contains(&client.user)).map(|client| client.pid).collect()
 }
 
 /// A program's own words may hold row values, so without leave they stay in its output alone.

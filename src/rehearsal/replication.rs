@@ -10,6 +10,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::observing::Observing;
+use super::routes::Routes;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::replication::{self, Heart, Position, Pulse, Shown, Standing, Subscribed};
 use crate::engine::server::BoxError;
@@ -47,6 +48,7 @@ impl Replication {
     pub fn start(
         writer: &Node,
         replicas: &[&Node],
+        routes: &Routes,
         observing: &Observing,
         cancel: &CancellationToken,
     ) -> std::io::Result<Replication> {
@@ -54,7 +56,8 @@ impl Replication {
         let to = |node: &Node| subscribed(node, writer);
         let replicas = replicas.iter().map(|node| Replica::new(node.name(), node.endpoint(), to(node))).collect();
         let (beats, beaten) = (RefCell::default(), Cell::new(Instant::now()));
-        let watch = Watch { observing: observing.clone(), beats, beaten, replicas };
+        let (name, routes) = (writer.name().to_owned(), routes.clone());
+        let watch = Watch { writer: name, routes, observing: observing.clone(), beats, beaten, replicas };
         let (writer, until) = (writer.endpoint(), stop.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("replication".into()).spawn(move || {
@@ -83,6 +86,9 @@ impl Replication {
 }
 
 struct Watch {
+    /// By name.
+    writer: String,
+    routes: Routes,
     observing: Observing,
     /// Those that some replica has not shown yet, oldest first, and the newest.
     beats: RefCell<VecDeque<Beat>>,
@@ -126,7 +132,7 @@ impl Watch {
         // Those that proved the topology went before.
         let mut number = 1000;
         loop {
-            match Heart::connect(writer).await {
+            match Heart::connect(&self.routes.at(&self.writer, writer)).await {
                 Ok(heart) => {
                     let mut tick = ticks(BEAT);
                     loop {
@@ -160,7 +166,12 @@ impl Watch {
     /// Looks every now and then what a replica shows.
     async fn follow(&self, replica: &Replica) -> std::convert::Infallible {
         loop {
-            match Pulse::connect(&replica.endpoint, replica.to.as_ref()).await {
+            let endpoint = self.routes.at(&replica.name, &replica.endpoint);
+            let to = replica.to.clone().map(|to| {
+                let publisher = self.routes.at(&self.writer, &to.publisher);
+                Subscribed { publisher, ..to }
+            });
+            match Pulse::connect(&endpoint, to.as_ref()).await {
                 Ok(pulse) => {
                     let mut tick = ticks(BEAT);
                     loop {

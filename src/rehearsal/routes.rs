@@ -21,6 +21,12 @@ const OF: &str = "rehearsal probe of ";
 /// Before a node's name, of those who have its own address.
 const AT: &str = "rehearsal probe at ";
 
+/// Before a consumer's name, where its environment says how its sessions call themselves.
+const CONSUMER: &str = "rehearsal consumer ";
+
+/// Of a longer name, this is what Postgres keeps, in bytes.
+const APPLICATION_MAX: usize = 63;
+
 /// The list, and what is known of the nodes on it. Copies share one.
 #[derive(Debug, Clone)]
 pub struct Routes {
@@ -40,6 +46,12 @@ struct State {
     left: BTreeMap<String, bool>,
     /// Logins of programs that the plan itself runs on a node at this moment.
     guests: BTreeMap<String, Vec<String>>,
+    /// Sessions of such programs that the server was still at when the program ended.
+    behind: BTreeMap<String, Vec<i32>>,
+    /// Where nodes are that came back from a restart.
+    moved: BTreeMap<String, (String, u16)>,
+    /// Programs kept running beside the nodes.
+    consumers: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -76,9 +88,26 @@ pub struct Guest<'r> {
 
 impl Routes {
     pub fn new(routing: Routing) -> Routes {
-        let (places, left, guests) = Default::default();
-        let state = State { routing, places, left, guests };
+        let (places, left, guests, behind, moved, consumers) = Default::default();
+        let state = State { routing, places, left, guests, behind, moved, consumers };
         Routes { state: Arc::new(Mutex::new(state)), changes: watch::Sender::new(0), looks: watch::Sender::new(0) }
+    }
+
+    /// With these programs kept running beside the nodes.
+    #[must_use]
+    pub fn with_consumers(self, consumers: Vec<String>) -> Routes {
+        self.state().consumers = consumers;
+        self
+    }
+
+    /// The consumer whose session that is, by how it calls itself or by its login.
+    pub fn consumer(&self, application: &str, login: &str) -> Option<String> {
+        let state = self.state();
+        let is_its = |(position, name): &(usize, &String)| {
+            let called = consumer_application(name);
+            application == &called[..called.floor_char_boundary(APPLICATION_MAX)] || login == consumer_login(*position)
+        };
+        state.consumers.iter().enumerate().find(is_its).map(|(_, name)| name.clone())
     }
 
     /// From now on users can be sent to that node, with the application's login there.
@@ -146,12 +175,55 @@ impl Routes {
         Guest { routes: self, node: node.to_owned() }
     }
 
+    /// The server of that node is about to end: none of its sessions outlives that.
+    pub fn ends(&self, node: &str) {
+        self.state().behind.remove(node);
+    }
+
+    /// That node is back, and there from now on.
+    pub fn is_at(&self, node: &str, endpoint: &Endpoint) {
+        self.state().moved.insert(node.to_owned(), (endpoint.host.clone(), endpoint.port));
+    }
+
+    /// A login on that node, where the node is now.
+    pub fn at(&self, node: &str, login: &Endpoint) -> Endpoint {
+        self.state().at(node, login)
+    }
+
+    /// Of the sessions that are on that node, those that programs of the plan left there; the others of those have ended.
+    pub fn behind(&self, node: &str, there: &[i32]) -> Vec<i32> {
+        let mut state = self.state();
+        let Some(behind) = state.behind.get_mut(node) else { return Vec::new() };
+        behind.retain(|pid| there.contains(pid));
+        behind.clone()
+    }
+
     pub fn is_invited(&self, node: &str, login: &str) -> bool {
         self.state().guests.get(node).is_some_and(|logins| logins.iter().any(|invited| invited == login))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn at(&self, node: &str, login: &Endpoint) -> Endpoint {
+        match self.moved.get(node) {
+            Some((host, port)) => Endpoint { host: host.clone(), port: *port, ..login.clone() },
+            None => login.clone(),
+        }
+    }
+}
+
+impl Guest<'_> {
+    pub fn is_left(&self) -> bool {
+        self.routes.is_left(&self.node)
+    }
+
+    /// The program has ended, and these sessions go on without it.
+    pub fn leaves(&self, pids: Vec<i32>) {
+        self.routes.state().behind.entry(self.node.clone()).or_default().extend(pids);
     }
 }
 
@@ -167,7 +239,8 @@ impl Lane {
         let state = self.routes.state();
         let node = state.routing.target(address, self.shard, nth)?.to_owned();
         let Place { login, owners, blockers } = state.places.get(&node)?.clone();
-        Some(Target { login: login.named(&application(address)), node, owners, blockers })
+        let login = state.at(&node, &login).named(&application(address));
+        Some(Target { login, node, owners, blockers })
     }
 
     /// Whether whoever is on that node by that address may stay.
@@ -190,6 +263,16 @@ fn application(address: &Address) -> String {
     }
 }
 
+/// How a consumer's sessions call themselves, where its environment says so.
+pub fn consumer_application(name: &str) -> String {
+    format!("{CONSUMER}{name}")
+}
+
+/// The login of the consumer at that position, where nothing else tells whose a session is.
+pub fn consumer_login(position: usize) -> String {
+    format!("rehearsal_consumer_{}", position + 1)
+}
+
 /// The address by which a session came that goes by the list; none of all others.
 pub fn obeying(application: &str) -> Option<Address> {
     match application {
@@ -207,7 +290,7 @@ pub fn obeying(application: &str) -> Option<Address> {
 
 /// Whether a session of that name is the tool's own, or that of somebody who goes by the list.
 pub fn is_own(application: &str) -> bool {
-    application.starts_with("rehearsal") && !application.starts_with(AT)
+    application.starts_with("rehearsal") && ![AT, CONSUMER].iter().any(|other| application.starts_with(other))
 }
 
 #[cfg(test)]
@@ -229,5 +312,51 @@ mod tests {
         assert_eq!(obeying(READER), Some(Address::Writer));
         assert_eq!(obeying("rehearsal observer"), None);
         assert!(is_own("rehearsal observer") && !is_own("mysql"));
+    }
+
+    fn routes() -> Routes {
+        let nodes = vec!["a".to_owned()];
+        let route = crate::scenario::Route { masters: nodes.clone(), readers: Vec::new(), nodes };
+        Routes::new(Routing::new(vec![route]))
+    }
+
+    #[test]
+    fn a_consumer_is_known_by_its_name_or_its_login() {
+        let long = "x".repeat(60);
+        let routes = routes().with_consumers(vec!["feed".to_owned(), long.clone()]);
+        let check = |application: &str, login: &str, expected: Option<&str>| {
+            assert_eq!(routes.consumer(application, login).as_deref(), expected, "{application} as {login}");
+        };
+        check(&consumer_application("feed"), "postgres", Some("feed"));
+        check(&consumer_application(&long)[..63], "postgres", Some(&long));
+        check("mysql", &consumer_login(1), Some(&long));
+        check("rehearsal consumer feed2", "postgres", None);
+        check("mysql", "root", None);
+        assert!(!is_own(&consumer_application("feed")), "it is seen where it should not be");
+    }
+
+    #[test]
+    fn what_a_program_left_behind_is_the_plan_s_to_its_end() {
+        let routes = routes();
+        let guest = routes.invite("a", &["app".to_owned()]);
+        guest.leaves(vec![7, 8]);
+        drop(guest);
+        assert!(!routes.is_invited("a", "app"));
+        assert_eq!(routes.behind("a", &[7, 9]), [7]);
+        assert!(routes.behind("a", &[8, 9]).is_empty(), "the number is another's by now");
+        routes.invite("a", &[]).leaves(vec![9]);
+        routes.ends("a");
+        assert!(routes.behind("a", &[9]).is_empty());
+    }
+
+    #[test]
+    fn a_node_that_came_back_elsewhere_is_found_there() {
+        let (user, password, database, application) = Default::default();
+        let engine = crate::engine::EngineKind::Postgres;
+        let login = Endpoint { engine, host: "127.0.0.1".to_owned(), port: 1, database, user, password, application };
+        let routes = routes();
+        assert_eq!(routes.at("a", &login).port, 1);
+        routes.is_at("a", &Endpoint { port: 2, ..login.clone() });
+        assert_eq!((routes.at("a", &login).port, routes.at("b", &login).port), (2, 1));
     }
 }

@@ -17,6 +17,7 @@ use super::failure::{Failure, LOG_LINES, died, explained, machines_trouble};
 use super::plan;
 use super::program;
 use super::replication::{self, Why};
+use super::routes::consumer_login;
 use super::routing;
 use super::step::{Runner, StepEnd};
 use super::watching::{Watched, Watching};
@@ -251,11 +252,11 @@ impl Stages<'_> {
     async fn consumers(&self) -> Result<Consumers, Failure> {
         let runner = self.runner(None);
         let mut planned = Vec::new();
-        for consumer in &self.rehearsal.scenario.topology.consumers {
+        for (position, consumer) in self.rehearsal.scenario.topology.consumers.iter().enumerate() {
             let node = runner.node(&consumer.of);
             let endpoint = match &consumer.run_as {
                 Some(role) => node.endpoint_as(role).await?,
-                None => node.endpoint(),
+                None => node.endpoint_of_program(&consumer_login(position)).await?,
             };
             let command = program::substituted(&runner, &consumer.command);
             planned.push(Planned { name: consumer.name.clone(), node: consumer.of.clone(), command, endpoint });

@@ -220,15 +220,21 @@ impl Runner<'_> {
     }
 
     async fn restart(&self, running: &Running<'_>) -> Result<Ended, Cut> {
+        if let Some(routes) = self.routes() {
+            routes.ends(running.node.name());
+        }
+        if let Some(owners) = self.owners(running.node) {
+            owners.server_ends();
+        }
         match running.node.restart().await {
-            // A server cannot be left half way: what its time was up for ended all the same.
-            Ok(()) if running.cancel.is_cancelled() => Err(Cut::Cancelled),
             Ok(()) => {
                 // It may have another address now.
                 if let Some(routes) = self.routes() {
+                    routes.is_at(running.node.name(), &running.node.endpoint());
                     routing::begin(self.folder, &routes.routing(), self.topology).map_err(Cut::Harness)?;
                 }
-                Ok(Ended::default())
+                // A server cannot be left half way: what its time was up for ended all the same.
+                if running.cancel.is_cancelled() { Err(Cut::Cancelled) } else { Ok(Ended::default()) }
             }
             // With the settings that it had before it ran: it is the plan that gave it others.
             Err(error) if error.is_refusal() => {

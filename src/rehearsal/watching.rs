@@ -79,7 +79,8 @@ impl Watching {
     /// Derives the probes and starts everyone. Readers are opened anew with each step.
     pub async fn start(watched: Watched<'_>, events: &Events, stop: &CancellationToken) -> Result<Watching, Failure> {
         let observing = Observing::new(events.clone());
-        let routes = Routes::new(watched.routing.clone());
+        let consumers = watched.scenario.topology.consumers.iter().map(|consumer| consumer.name.clone());
+        let routes = Routes::new(watched.routing.clone()).with_consumers(consumers.collect());
         let writers = watched.topology.writers().enumerate();
         let shards = writers.map(|(shard, writer)| {
             let lane = Lane { routes: routes.clone(), shard };
@@ -119,6 +120,9 @@ impl Watching {
     pub async fn enter_step(&self, step: usize) {
         join_all(self.shards.iter().map(|shard| async {
             shard.observing.current.set(step, None);
+            for observing in shard.others.iter().map(|other| &other.observing).chain([&shard.observing]) {
+                observing.owners.step_begins();
+            }
             if let Some(readers) = &*shard.readers.lock().await {
                 readers.freshen().await;
             }
@@ -211,7 +215,7 @@ impl OnShard {
         let replication = match &followers[..] {
             [] => None,
             followers => Some(
-                Replication::start(writer, followers, &observing, stop)
+                Replication::start(writer, followers, &lane.routes, &observing, stop)
                     .map_err(|error| Failure::harness(&error, None))?,
             ),
         };

@@ -192,6 +192,18 @@ impl Node {
         Ok(endpoint)
     }
 
+    /// As superuser, for a program whose sessions are to be told from others': by that login where a program's environment does not say
+    /// how its sessions call themselves.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub async fn endpoint_of_program(&self, login: &str) -> Result<Endpoint, TopologyError> {
+        let superuser = self.endpoint();
+        let made = server::make_superuser(&superuser, login, &self.login_password).await;
+        let made = made.map_err(|source| self.failed(source))?;
+        Ok(if made { superuser.as_user(login, &self.login_password) } else { superuser })
+    }
+
     /// For whoever makes a login of its own on this node: one password on all nodes of a topology, so that nobody's login is changed under
     /// another's hands, nor by what a peer replicates.
     pub fn login_password(&self) -> &str {

@@ -66,6 +66,53 @@ findings = ["connection-to-disabled-node"]
     assert_eq!(run.report["routing"].as_array().map(Vec::len), Some(2), "{}", run.told());
 }
 
+/// A consumer of a side that is out is found by its name, and what it runs is no step's. What a program of the plan left running there is
+/// the plan's.
+#[test]
+fn who_is_whose_on_a_side_that_is_out() {
+    if !has("native") {
+        return;
+    }
+    let _machine = beside_others();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let over = r#"
+[topology.consumers.search]
+of = "a"
+command = "while mariadb -e 'DO SLEEP(0.5)'; do :; done"
+
+[[step]]
+name = "out"
+take_out = "a"
+
+[[step]]
+name = "on purpose"
+on = "a"
+command = "mariadb -e 'DO SLEEP(2)'"
+
+[[step]]
+name = "cut short"
+on = "a"
+command = "mariadb -e 'DO SLEEP(25)'"
+timeout = "1s"
+
+[expect]
+outcome = "failed"
+findings = ["connection-to-disabled-node", "step-failed"]
+"#;
+    let run = rehearse(&variant(folder.path(), &scenario("half-fleet/as-it-should-be"), over), "native");
+    run.assert_exit(1);
+    let findings = run.report["findings"].as_array().expect("findings");
+    let strays: Vec<_> = findings.iter().filter(|found| found["code"] == "connection-to-disabled-node").collect();
+    let [stray] = &strays[..] else { panic!("the consumer alone is one: {}", run.told()) };
+    let told = stray["condition"].as_str().expect("a text");
+    assert!(told.starts_with("consumer \"search\" talked to a at"), "{told}");
+    let log = run.file("events.jsonl");
+    let events = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    let ended: Vec<_> = events.filter(|event| event["event"] == "statement-ended" && event["step"] == 1).collect();
+    let [statement] = &ended[..] else { panic!("the step ran one statement: {ended:?}") };
+    assert!(statement["statement"]["sql"].as_str().is_some_and(|sql| sql.starts_with("DO SLEEP")), "{statement}");
+}
+
 /// Users are felt nowhere near the table that is held for a second on the side that is out.
 #[test]
 fn what_goes_on_on_a_side_that_is_out_holds_nobody_up() {

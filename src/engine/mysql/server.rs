@@ -15,6 +15,7 @@ use crate::engine::endpoint::Endpoint;
 use crate::engine::host::{Exec, Host, HostError};
 use crate::engine::mysql::connect::{DriverError, in_time, with};
 use crate::engine::mysql::names::{account, literal, quote};
+use crate::engine::mysql::probing::identified;
 use crate::engine::mysql::server_log::{self, Lines, is_disk_full};
 use crate::engine::server::coming_up::{ATTEMPT_DEADLINE, ComingUp, come_up};
 use crate::engine::server::{self, OwnLines, Running, Server as _, ServerError, Trouble, Wanted};
@@ -474,6 +475,31 @@ pub async fn takes_writes(superuser: &Endpoint) -> Result<bool, DriverError> {
         connection.query_first::<bool, _>("SELECT @@GLOBAL.read_only = 0").await
     });
     Ok(in_time(ATTEMPT_DEADLINE, asked).await?.unwrap_or_default())
+}
+
+/// Makes an account anew that may do whatever this one may. Nothing of it is in the binary log.
+///
+/// # Errors
+/// The server's.
+pub async fn make_superuser(superuser: &Endpoint, user: &str, password: &str) -> Result<(), ServerError> {
+    let what = format!("make user {user}");
+    within(&what, async {
+        let made = with(superuser, ATTEMPT_DEADLINE, async |connection| {
+            let name = account(user, "%");
+            let statements = [
+                "SET SESSION sql_log_bin = 0".to_owned(),
+                format!("DROP USER IF EXISTS {name}"),
+                format!("CREATE USER {name} {}", identified(superuser.engine, password)),
+                format!("GRANT ALL PRIVILEGES ON *.* TO {name} WITH GRANT OPTION"),
+            ];
+            for statement in statements {
+                connection.query_drop(statement).await?;
+            }
+            Ok(())
+        });
+        made.await.map_err(sql(&what))
+    })
+    .await
 }
 
 /// Gives every account of that user name a password (chapters "ALTER USER" of the manuals). The binary log has it hashed: MySQL writes it

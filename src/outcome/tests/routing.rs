@@ -72,22 +72,27 @@ fn a_client_on_a_side_that_is_out_is_found_once_however_often_it_came() {
         let session = session(Owner::Other { application: "scales".into() });
         log.at(at_ms, Event::ConnectedToOut { node: "primary".into(), session, user: "app".into() });
     }
-    let session = session(Owner::Probe { probe: INSERT });
-    log.at(2300.0, Event::ConnectedToOut { node: "primary".into(), session, user: "app".into() });
+    for (at_ms, owner) in
+        [(2300.0, Owner::Probe { probe: INSERT }), (2400.0, Owner::Consumer { consumer: "search".into() })]
+    {
+        let session = session(owner);
+        log.at(at_ms, Event::ConnectedToOut { node: "primary".into(), session, user: "app".into() });
+    }
     check(&mut log, &["connection-to-disabled-node"]);
     let outcome = Outcome::from_records(&log.ended());
     let told: Vec<_> = outcome.findings.iter().filter(|found| found.code == Code::ConnectionToDisabledNode).collect();
-    assert_eq!(told.len(), 2);
+    assert_eq!(told.len(), 3);
+    assert!(told[0].condition.starts_with("consumer \"search\" talked to primary"), "{}", told[0].condition);
     assert_eq!(
-        told[1].condition,
+        told[2].condition,
         "scales as app talked to primary at +2.10 s, during step \"change\", and it was out since +1.50 s; 2 sessions were seen"
     );
     assert!(
-        told[0].condition.starts_with("probe \"orders insert\" talked to primary at +2.30 s"),
+        told[1].condition.starts_with("probe \"orders insert\" talked to primary at +2.30 s"),
         "{}",
-        told[0].condition
+        told[1].condition
     );
-    assert_eq!((told[1].node.as_deref(), told[1].evidence.len()), (Some("primary"), 3));
+    assert_eq!((told[2].node.as_deref(), told[2].evidence.len()), (Some("primary"), 3));
 }
 
 #[test]

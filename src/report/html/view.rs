@@ -408,6 +408,7 @@ pub fn blocker(outcome: &Outcome, session: &crate::event::Session) -> String {
             known.map_or_else(String::new, |known| format!("workload \"{}\"", known.name))
         }
         (Owner::Reader { table }, None) => format!("the transaction kept open on {table}"),
+        (Owner::Consumer { consumer }, None) => format!("consumer \"{consumer}\""),
         (Owner::Server { what }, None) => what.clone(),
         (Owner::Other { application }, None) => application.clone(),
     };

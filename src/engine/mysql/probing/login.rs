@@ -127,7 +127,7 @@ async fn own(
 }
 
 /// By a password, whatever it was before: a lab has neither the other's directory nor its sockets.
-fn identified(engine: EngineKind, password: &str) -> String {
+pub(in crate::engine) fn identified(engine: EngineKind, password: &str) -> String {
     let password = literal(password);
     match engine {
         EngineKind::Mysql => format!("IDENTIFIED WITH caching_sha2_password BY {password}"),

@@ -10,7 +10,7 @@ mod shape;
 mod text;
 mod written;
 
-pub(in crate::engine) use login::log_in_as;
+pub(in crate::engine) use login::{identified, log_in_as};
 pub(in crate::engine) use now::{dropped_now, made_since, unique_now};
 pub(in crate::engine) use read::read;
 pub(in crate::engine) use sample::sample;
