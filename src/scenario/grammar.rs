@@ -156,8 +156,8 @@ table! {
         required name: Text,
         required kind: Word<CustomKind>,
         required sql: Text,
-        /// "writer", "readers", "side:NODE", or a node's name, which is a fixed address: it does not obey the routing list. The writer unless
-        /// given.
+        /// "writer", "readers", "side:NODE", "shard:N", or a node's name, which is a fixed address: it does not obey the routing list. The
+        /// writer unless given.
         optional on: OneOrMany,
         /// Rolled back unless this is true.
         optional commit: bool,
@@ -173,9 +173,9 @@ table! {
         required name: Text,
         /// Its statements, which are one iteration; `${TABLE.COLUMN}` in them is a value of a row drawn at random.
         required file: Text,
-        /// Iterations, as in "50/s".
+        /// Iterations, as in "50/s": from "1/h" to "10000/s".
         required rate: Rate,
-        /// The writer, or a node's name.
+        /// As a custom probe's: "writer", "readers", "side:NODE", "shard:N", or a node's name. The writer unless given.
         optional on: OneOrMany,
         /// "all" unless given: before the plan, during it, and after it.
         optional during: Word<During>,

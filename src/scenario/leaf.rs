@@ -184,7 +184,7 @@ macro_rules! parsed {
 parsed!(Time, "a duration such as \"20ms\", \"1h30m\" or \"0s\"", duration);
 parsed!(Positive, "a duration above zero, such as \"20ms\" or \"1h30m\"", |text: &str| duration(text)
     .filter(|time| !time.is_zero()));
-parsed!(Rate, "a rate such as \"200/s\" or \"50/m\"", rate);
+parsed!(Rate, "a rate such as \"200/s\" or \"50/m\", from 1/h to 10000/s", rate);
 
 /// Days are 24 hours; None if it is no duration, or a negative one.
 fn duration(text: &str) -> Option<Duration> {
@@ -192,6 +192,9 @@ fn duration(text: &str) -> Option<Duration> {
     let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
     Duration::try_from(duration).ok()
 }
+
+/// Per second: from one an hour to more than one session after the other could do.
+const RATES: std::ops::RangeInclusive<f64> = 1.0 / 3600.0..=10_000.0;
 
 fn rate(text: &str) -> Option<f64> {
     let (count, unit) = text.split_once('/')?;
@@ -202,7 +205,7 @@ fn rate(text: &str) -> Option<f64> {
         _ => return None,
     };
     let per_second = count.trim().parse::<f64>().ok()? / seconds;
-    (per_second.is_finite() && per_second > 0.0).then_some(per_second)
+    RATES.contains(&per_second).then_some(per_second)
 }
 
 /// A value that is one of a fixed list of words.

@@ -221,7 +221,7 @@ check = { sql = "SELECT 1, 2", rows = [["1", "2"], ["1"], [1.5, 2]] }
     6 │ every = 20
     7 │ budget = "200"
       ·          ──┬──
-      ·            ╰── expected a rate such as "200/s" or "50/m"
+      ·            ╰── expected a rate such as "200/s" or "50/m", from 1/h to 10000/s
     8 │ auto = "yes"
       ╰────
      × found text
