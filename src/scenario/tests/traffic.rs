@@ -64,7 +64,10 @@ fn mistakes_are_told_where_they_stand() {
     };
     check("[[workload]]\nname = \"a\"\nfile = \"none.sql\"\nrate = \"1/s\"\n", &["none.sql"]);
     check("[[workload]]\nname = \"a\"\nfile = \"buy.sql\"\n", &["rate"]);
-    check("[[workload]]\nname = \"a\"\nfile = \"buy.sql\"\nrate = \"0/s\"\n", &["found \"0/s\""]);
+    for rate in ["0/s", "-1/s", "1e-20/s", "0.5/h", "1e10/s", "10001/s", "NaN/s", "inf/s"] {
+        let lines = format!("[[workload]]\nname = \"a\"\nfile = \"buy.sql\"\nrate = \"{rate}\"\n");
+        check(&lines, &[&format!("found \"{rate}\"")]);
+    }
     check("[[workload]]\nname = \"a\"\nfile = \"buy.sql\"\nrate = \"1/s\"\nduring = \"never\"\n", &["never"]);
     check("[[workload]]\nname = \"a\"\nfile = \"buy.sql\"\nrate = \"1/s\"\non = \"b\"\n", &["b"]);
     check(
@@ -76,6 +79,15 @@ fn mistakes_are_told_where_they_stand() {
     let consumer = |lines: &str| format!("{TOPOLOGY}[topology.consumers.search]\n{lines}");
     check(&consumer("of = \"b\"\ncommand = \"x\"\n"), &["b"]);
     check(&consumer("of = \"primary\"\n"), &["command"]);
+    let follows = |of: &str| format!("[topology.consumers.c]\nof = \"{of}\"\ncommand = \"x\"\nas = \"reader\"\n");
+    let nodes = "[topology.nodes.a]\n[topology.nodes.w]\nsubscribes = { to = \"a\", publication = \"feed\" }\n\
+                 [topology.nodes.r]\nreplicates = \"a\"\n";
+    check(&format!("{TOPOLOGY}{nodes}{}", follows("w")), &["`as` on a subscriber, as on \"w\""]);
+    check(&format!("{TOPOLOGY}{nodes}{}", follows("r")), &["`as` on a replica, as on \"r\""]);
+    let pair = "[topology]\nengine = \"mariadb\"\nversion = \"11.8\"\n\
+                [topology.nodes.a]\npeers = [\"b\"]\n[topology.nodes.b]\npeers = [\"a\"]\n";
+    let folder = with(&format!("{pair}{}", follows("b")));
+    assert!(load(folder.path()).is_ok(), "a peer has its own logins");
     check(&consumer("of = \"primary\"\ncommand = []\n"), &["an empty list"]);
     check(&consumer("of = \"primary\"\ncommand = \"x ${node.b.url}\"\n"), &["b"]);
     check(

@@ -52,9 +52,10 @@ impl Check<'_> {
         let command = table.command.and_then(|command| self.command(command));
         let role = table.r#as.as_ref().map(|role| role.at);
         if let (Some(of), Some(at)) = (&of, role)
-            && self.nodes.followers().contains(of)
+            && (self.nodes.is_replica(of) || self.nodes.subscribers().contains(of))
         {
-            self.not_yet(at, format!("`as` on a replica, as on \"{of}\""));
+            let what = if self.nodes.is_replica(of) { "replica" } else { "subscriber" };
+            self.not_yet(at, format!("`as` on a {what}, as on \"{of}\""));
         }
         Some(Consumer { name: name.value, of: of?, command: command?, run_as: table.r#as.map(|role| role.value.0) })
     }
