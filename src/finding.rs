@@ -97,7 +97,7 @@ codes! {
         "new sessions of the application cannot start",
         "keep the server up and accepting, or mark the downtime in the limits";
     WorkloadFailed, "workload-failed", Error,
-        "a statement of a workload that worked before the plan was refused with an error",
+        "a statement of a workload was refused with an error: of one that worked before the plan, or that runs after it alone",
         "what the application commits fails from this moment on",
         "change the schema in steps that both the old and the new application can work with: expand, move over, contract";
     ConsumerEnded, "consumer-ended", Error,

@@ -225,6 +225,9 @@ pub enum Event {
         #[serde(flatten)]
         by: Traffic,
         tables: Vec<String>,
+        /// Why that may not be all, where it may not be: then it may write to any table.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unseen: Option<String>,
     },
     /// What one workload did in one phase or step; several of one add up.
     WorkloadSummary(Box<WorkloadSummary>),
@@ -234,6 +237,9 @@ pub enum Event {
     WorkloadDropped {
         /// Position in the scenario, from 0.
         workload: usize,
+        /// Where its sessions were: of several shards, it is given up on that node's alone.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        node: String,
         reason: String,
     },
     /// A program that is kept running beside a node has begun.
@@ -668,6 +674,9 @@ pub enum Traffic {
 pub struct WorkloadSummary {
     /// Position in the scenario, from 0.
     pub workload: usize,
+    /// From 1; none where the topology has no shards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<u32>,
     /// [`Phase::Control`], [`Phase::Plan`] or [`Phase::After`].
     pub phase: Phase,
     /// Within the plan: the step during which the iterations began; none between steps.
@@ -687,6 +696,9 @@ pub struct WorkloadSummary {
 pub struct WorkloadFailed {
     /// Position in the scenario, from 0.
     pub workload: usize,
+    /// Where its session was.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub node: String,
     pub phase: Phase,
     /// The step that ran when the answer came.
     pub step: Option<usize>,

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::traffic::{ConsumerFacts, WorkloadFailure};
+use super::traffic::{ConsumerFacts, TrafficFacts, WorkloadFailure};
 use super::words::bare;
 use crate::event::{
     CloneKind, DiffResult, DownCause, Downtime, Event, LagSample, NotProbed, Owner, Phase, ProbeSpec, ProbeSummary,
-    Recorded, Session, SqlError, Statement, StepError, StepResult, StepRole, TableSize, Traffic, WorkloadSummary,
+    Recorded, Session, SqlError, Statement, StepError, StepResult, StepRole, TableSize, WorkloadSummary,
 };
 use crate::scenario::{self, Routing, Scenario};
 use crate::stats::{Interval, covered_ms};
@@ -35,10 +35,9 @@ pub struct Facts<'a> {
     pub summaries: Vec<(u64, &'a ProbeSummary)>,
     pub workload_summaries: Vec<&'a WorkloadSummary>,
     pub workload_failures: Vec<WorkloadFailure<'a>>,
-    /// Why a workload was given up, by its position.
-    pub workloads_dropped: BTreeMap<usize, &'a str>,
-    /// Who commits rows beside the plan, and to which tables.
-    pub traffic: Vec<(&'a Traffic, &'a [String])>,
+    /// On which nodes a workload was given up, and why, by its position.
+    pub workloads_dropped: BTreeMap<usize, Vec<(&'a str, &'a str)>>,
+    pub traffic: Vec<TrafficFacts<'a>>,
     pub consumers: Vec<ConsumerFacts<'a>>,
     pub disk: Vec<(&'a str, Option<u64>, u64)>,
     pub lag: Vec<LagFacts<'a>>,

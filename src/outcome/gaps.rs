@@ -176,8 +176,11 @@ fn workloads(facts: &Facts<'_>) -> Vec<NotRehearsed> {
     }
     for (nth, planned) in facts.scenario.workloads.iter().enumerate() {
         let for_plan = matches!(planned.during, During::During | During::All);
-        let what = match facts.workloads_dropped.get(&nth) {
-            Some(reason) => format!("workload \"{}\" was not run: {reason}", planned.name),
+        let what = match facts.dropped(nth) {
+            Some((nodes, reason)) if nodes.is_empty() => format!("workload \"{}\" was not run: {reason}", planned.name),
+            Some((nodes, reason)) => {
+                format!("workload \"{}\" was not run on {}: {reason}", planned.name, list(&nodes, NAMED))
+            }
             None if for_plan && !ran(Some(nth)) && facts.plan_started_ms().is_some() => {
                 format!("workload \"{}\" came to no iteration while the plan ran", planned.name)
             }
@@ -192,12 +195,15 @@ fn workloads(facts: &Facts<'_>) -> Vec<NotRehearsed> {
 fn traffic(facts: &Facts<'_>) -> Vec<NotRehearsed> {
     let Some(diff) = diffs::merged(facts) else { return Vec::new() };
     let mut by: BTreeMap<Vec<String>, BTreeSet<String>> = BTreeMap::new();
+    let (unseen, mut perhaps) = (facts.traffic_unseen(), BTreeSet::new());
     let expected = facts.scenario.expect.unchanged.iter();
     let tables = diff.data.iter().map(|change| &change.table).chain(expected);
     for table in tables {
         let who = facts.traffic_on(table);
         if !who.is_empty() {
             by.entry(who).or_default().insert(bare(table).into());
+        } else if !unseen.is_empty() {
+            perhaps.insert(bare(table).to_owned());
         }
     }
     let line = |(who, tables): (Vec<String>, BTreeSet<String>)| {
@@ -209,7 +215,17 @@ fn traffic(facts: &Facts<'_>) -> Vec<NotRehearsed> {
         );
         gap(Gap::Comparison, what, names)
     };
-    by.into_iter().map(line).collect()
+    let mut gaps: Vec<NotRehearsed> = by.into_iter().map(line).collect();
+    if !perhaps.is_empty() {
+        let names: Vec<String> = perhaps.into_iter().collect();
+        let what = format!(
+            "what changed in the rows of {} was not judged: it could not be seen what else is written by {}",
+            list(&names, NAMED),
+            list(&unseen, NAMED)
+        );
+        gaps.push(gap(Gap::Comparison, what, names));
+    }
+    gaps
 }
 
 fn load_and_role(facts: &Facts<'_>) -> Vec<NotRehearsed> {

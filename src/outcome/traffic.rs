@@ -1,12 +1,12 @@
 //! What the workloads did and what became of the consumers: gathered from the records, and as plain data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::facts::{Facts, StepRun};
-use super::words::{bare, duration, number};
+use super::words::{bare, duration, list, number};
 use crate::event::{Event, Owner, Phase, Place, Recorded, SqlError, Traffic, WorkloadFailed};
 use crate::scenario::During;
 use crate::stats::Latencies;
@@ -18,10 +18,12 @@ pub struct Workload {
     /// Iterations a second that were asked for.
     pub rate_per_s: f64,
     pub during: During,
-    /// Why it was given up before the plan, if it was.
+    /// Why it was given up before the plan, if it was; on which nodes, where it went on in other shards.
     pub dropped: Option<String>,
     /// Tables that it writes to, whose rows are not judged.
     pub writes: Vec<String>,
+    /// Why these may not be all, where they may not be: no table's rows are judged then.
+    pub unseen: Option<String>,
     /// Of control, plan and after, those in which it ran.
     pub phases: Vec<WorkloadPhase>,
     /// The first moments of each kind of failure, by phase and step.
@@ -92,6 +94,8 @@ pub struct WorkloadFault {
     pub phase: Phase,
     /// The step that ran meanwhile.
     pub step: Option<String>,
+    /// Where its session was.
+    pub node: String,
     pub place: Place,
     pub error: SqlError,
     /// It waited for longer than its sessions may; nobody refused it.
@@ -133,6 +137,14 @@ impl Consumer {
     }
 }
 
+/// Who commits rows beside the plan, and to which tables.
+pub struct TrafficFacts<'a> {
+    pub by: &'a Traffic,
+    pub tables: &'a [String],
+    /// Why there may be others.
+    pub unseen: Option<&'a str>,
+}
+
 /// The first time that a workload failed in one way, in one phase or step.
 pub struct WorkloadFailure<'a> {
     pub seq: u64,
@@ -162,11 +174,13 @@ impl<'a> Facts<'a> {
     pub(super) fn take_traffic(&mut self, recorded: &'a Recorded) {
         let (seq, at_ms) = (recorded.seq, recorded.at_ms);
         match &recorded.event {
-            Event::TrafficWrites { by, tables } => self.traffic.push((by, tables)),
+            Event::TrafficWrites { by, tables, unseen } => {
+                self.traffic.push(TrafficFacts { by, tables, unseen: unseen.as_deref() });
+            }
             Event::WorkloadSummary(summary) => self.workload_summaries.push(summary),
             Event::WorkloadFailed(failed) => self.workload_failures.push(WorkloadFailure { seq, at_ms, failed }),
-            Event::WorkloadDropped { workload, reason } => {
-                self.workloads_dropped.insert(*workload, reason);
+            Event::WorkloadDropped { workload, node, reason } => {
+                self.workloads_dropped.entry(*workload).or_default().push((node, reason));
             }
             Event::ConsumerStarted { consumer: name, node, output } => {
                 self.consumers.push(ConsumerFacts { seq, name, node, output, started_ms: at_ms, ended: None });
@@ -189,15 +203,43 @@ impl<'a> Facts<'a> {
 
     /// Who committed rows of that table beside the plan: its rows change for other reasons than the release.
     pub fn traffic_on(&self, table: &str) -> Vec<String> {
-        let on = self.traffic.iter().filter(|(_, tables)| tables.iter().any(|own| bare(own) == bare(table)));
-        let mut names: Vec<String> = on
-            .map(|(by, _)| match by {
-                Traffic::Workload { workload } => self.owner(&Owner::Workload { workload: *workload }),
-                Traffic::Probe { probe } => self.owner(&Owner::Probe { probe: *probe }),
-            })
-            .collect();
-        names.dedup();
-        names
+        let on = self.traffic.iter().filter(|traffic| traffic.tables.iter().any(|own| bare(own) == bare(table)));
+        // Each shard tells of its own.
+        let names: BTreeSet<String> = on.map(|traffic| self.committer(traffic.by)).collect();
+        names.into_iter().collect()
+    }
+
+    /// Who may have committed rows of any table, and why nobody can say of which.
+    pub fn traffic_unseen(&self) -> Vec<String> {
+        let named = |traffic: &TrafficFacts<'_>| Some(format!("{} ({})", self.committer(traffic.by), traffic.unseen?));
+        let names: BTreeSet<String> = self.traffic.iter().filter_map(named).collect();
+        names.into_iter().collect()
+    }
+
+    fn committer(&self, by: &Traffic) -> String {
+        match by {
+            Traffic::Workload { workload } => self.owner(&Owner::Workload { workload: *workload }),
+            Traffic::Probe { probe } => self.owner(&Owner::Probe { probe: *probe }),
+        }
+    }
+
+    /// Of several shards, that in which a node is; all are one in logs of before there were shards.
+    pub fn shard(&self, node: &str) -> Option<usize> {
+        self.routing.shard_of(node)
+    }
+
+    /// Why a workload was not run before the plan was through; and where, unless it was run nowhere.
+    pub fn dropped(&self, workload: usize) -> Option<(Vec<&'a str>, String)> {
+        let dropped = self.workloads_dropped.get(&workload)?;
+        let on = &self.scenario.workloads.get(workload)?.on;
+        let meant = (0..self.routing.shards.len()).filter(|shard| self.routing.target(on, *shard, 0).is_some()).count();
+        let nodes: Vec<&str> = dropped.iter().map(|(node, _)| *node).collect();
+        let reasons: BTreeSet<&str> = dropped.iter().map(|(_, reason)| *reason).collect();
+        let reason = match reasons.len() {
+            1 => dropped[0].1.to_owned(),
+            _ => dropped.iter().map(|(node, reason)| format!("on {node}: {reason}")).collect::<Vec<_>>().join("; "),
+        };
+        Some((if dropped.len() < meant { nodes } else { Vec::new() }, reason))
     }
 }
 
@@ -208,8 +250,12 @@ pub fn workloads(facts: &Facts<'_>) -> Vec<Workload> {
         name: planned.name.clone(),
         rate_per_s: planned.rate_per_s,
         during: planned.during,
-        dropped: facts.workloads_dropped.get(&nth).map(|reason| (*reason).to_owned()),
+        dropped: facts.dropped(nth).map(|(nodes, reason)| match nodes.is_empty() {
+            true => reason,
+            false => format!("on {}: {reason}", list(&nodes, usize::MAX)),
+        }),
         writes: written(facts, &Traffic::Workload { workload: nth }),
+        unseen: of(facts, &Traffic::Workload { workload: nth }).find_map(|traffic| traffic.unseen).map(str::to_owned),
         phases: phases(facts, nth),
         failures: failures(facts, nth),
     };
@@ -232,17 +278,26 @@ pub fn consumers(facts: &Facts<'_>) -> Vec<Consumer> {
 }
 
 fn written(facts: &Facts<'_>, by: &Traffic) -> Vec<String> {
-    let of = facts.traffic.iter().filter(|(who, _)| *who == by);
-    of.flat_map(|(_, tables)| tables.iter().cloned()).collect()
+    let tables: BTreeSet<&String> = of(facts, by).flat_map(|traffic| traffic.tables).collect();
+    tables.into_iter().cloned().collect()
 }
 
+fn of<'f, 'a>(facts: &'f Facts<'a>, by: &'f Traffic) -> impl Iterator<Item = &'f TrafficFacts<'a>> {
+    facts.traffic.iter().filter(move |traffic| traffic.by == by)
+}
+
+/// For how many milliseconds a workload ran in each shard, and how often: each shard has its part of the rate.
+type Shards = BTreeMap<Option<u32>, (f64, u64)>;
+
 fn phases(facts: &Facts<'_>, workload: usize) -> Vec<WorkloadPhase> {
-    let mut phases: BTreeMap<Phase, (f64, Latencies, WorkloadPhase)> = BTreeMap::new();
+    let mut phases: BTreeMap<Phase, (Shards, Latencies, WorkloadPhase)> = BTreeMap::new();
     for summary in facts.workload_summaries.iter().filter(|summary| summary.workload == workload) {
-        let (ran_ms, latencies, phase) = phases
+        let (shards, latencies, phase) = phases
             .entry(summary.phase)
-            .or_insert_with(|| (0.0, Latencies::default(), WorkloadPhase::empty(summary.phase)));
+            .or_insert_with(|| (Shards::new(), Latencies::default(), WorkloadPhase::empty(summary.phase)));
+        let (ran_ms, iterations) = shards.entry(summary.shard).or_default();
         *ran_ms += summary.ran_ms;
+        *iterations += summary.count;
         phase.count += summary.count;
         phase.errors += summary.errors;
         phase.missed += summary.missed;
@@ -251,8 +306,10 @@ fn phases(facts: &Facts<'_>, workload: usize) -> Vec<WorkloadPhase> {
             latencies.add(&more);
         }
     }
-    let phase = |(ran_ms, latencies, mut phase): (f64, Latencies, WorkloadPhase)| {
-        phase.reached_per_s = if ran_ms > 0.0 { phase.count as f64 / (ran_ms / 1e3) } else { 0.0 };
+    let phase = |(shards, latencies, mut phase): (Shards, Latencies, WorkloadPhase)| {
+        let per_s =
+            |(ran_ms, iterations): (f64, u64)| if ran_ms > 0.0 { iterations as f64 / (ran_ms / 1e3) } else { 0.0 };
+        phase.reached_per_s = shards.into_values().map(per_s).sum();
         phase.p50_ms = latencies.percentile_ms(50.0);
         phase.p99_ms = latencies.percentile_ms(99.0);
         phase.max_ms = latencies.max_ms();
@@ -267,6 +324,7 @@ fn failures(facts: &Facts<'_>, workload: usize) -> Vec<WorkloadFault> {
         at_ms: failure.at_ms,
         phase: failure.failed.phase,
         step: failure.failed.step.and_then(|step| facts.step_name(step)).map(str::to_owned),
+        node: failure.failed.node.clone(),
         place: failure.failed.place.clone(),
         error: failure.failed.error.clone(),
         gave_up: failure.failed.gave_up,

@@ -57,6 +57,7 @@ struct State {
 #[derive(Debug, Clone)]
 struct Place {
     login: Endpoint,
+    superuser: Endpoint,
     owners: Owners,
     blockers: Blockers,
 }
@@ -75,6 +76,8 @@ pub struct Target {
     pub node: String,
     /// The application's login there.
     pub login: Endpoint,
+    /// Whoever looks at that server asks by this login.
+    pub superuser: Endpoint,
     /// Whose session is whose there, and who is in whose way.
     pub owners: Owners,
     pub blockers: Blockers,
@@ -111,9 +114,9 @@ impl Routes {
     }
 
     /// From now on users can be sent to that node, with the application's login there.
-    pub fn let_in(&self, node: &str, login: &Endpoint, observing: &Observing) {
-        let place =
-            Place { login: login.clone(), owners: observing.owners.clone(), blockers: observing.blockers.clone() };
+    pub fn let_in(&self, node: &str, login: &Endpoint, superuser: &Endpoint, observing: &Observing) {
+        let (login, superuser) = (login.clone(), superuser.named("rehearsal"));
+        let place = Place { login, superuser, owners: observing.owners.clone(), blockers: observing.blockers.clone() };
         self.state().places.insert(node.to_owned(), place);
     }
 
@@ -238,14 +241,21 @@ impl Lane {
     pub fn target(&self, address: &Address, nth: usize) -> Option<Target> {
         let state = self.routes.state();
         let node = state.routing.target(address, self.shard, nth)?.to_owned();
-        let Place { login, owners, blockers } = state.places.get(&node)?.clone();
+        let Place { login, superuser, owners, blockers } = state.places.get(&node)?.clone();
         let login = state.at(&node, &login).named(&application(address));
-        Some(Target { login, node, owners, blockers })
+        let superuser = state.at(&node, &superuser);
+        Some(Target { login, superuser, node, owners, blockers })
     }
 
     /// Whether whoever is on that node by that address may stay.
     pub fn leads_to(&self, address: &Address, node: &str) -> bool {
         self.routes.state().routing.leads_to(address, node)
+    }
+
+    /// The shard's, from 1; none where the topology has no shards.
+    pub fn number(&self) -> Option<u32> {
+        let several = self.routes.state().routing.shards.len() > 1;
+        several.then(|| u32::try_from(self.shard + 1).unwrap_or(u32::MAX))
     }
 
     /// Tells of every change from now on.

@@ -178,7 +178,7 @@ impl OnShard {
         let superuser = writer.endpoint();
         let app = probing::log_in_as(&superuser, config.run_as.as_deref(), writer.login_password()).await;
         let app = app.map_err(|error| on_node(writer, Failure::harness(&error, error.hint().map(str::to_owned))))?;
-        lane.routes.let_in(writer.name(), &app, &observing);
+        lane.routes.let_in(writer.name(), &app, &superuser, &observing);
         let observer = Observer::start(writer.name(), &superuser, &lane.routes, &observing, stop)
             .map_err(|error| Failure::harness(&error, None))?;
         let mut others = Vec::new();
@@ -290,7 +290,7 @@ impl OnOther {
                 .await
                 .map_err(|error| Failure::harness(&error, error.hint().map(str::to_owned)))?
         };
-        routes.let_in(node.name(), &login, &observing);
+        routes.let_in(node.name(), &login, &superuser, &observing);
         let observer = Observer::start(node.name(), &superuser, routes, &observing, stop)
             .map_err(|error| Failure::harness(&error, None))?;
         Ok(OnOther { node: node.name().to_owned(), observer, observing })

@@ -13,3 +13,4 @@ mod psql;
 mod release;
 mod snapshot;
 mod support;
+mod workload;

@@ -384,7 +384,7 @@ async fn a_lock_is_a_window(server: &Server) {
     let observing = Observing::new(events);
     let nodes = vec!["primary".to_owned()];
     let routes = Routes::new(Routing::new(vec![Route { masters: nodes.clone(), readers: Vec::new(), nodes }]));
-    routes.let_in("primary", app, &observing);
+    routes.let_in("primary", app, superuser, &observing);
     let lane = Lane { routes, shard: 0 };
     let specs = prepared.specs().to_vec();
     assert_eq!(specs.len(), 5, "{specs:?}");

@@ -90,10 +90,10 @@ async fn prepared(superuser: &Endpoint, config: &Probes, touched: Option<&BTreeS
 }
 
 /// Users who are sent to one node, and never to another.
-fn to_one(app: &Endpoint, observing: &Observing) -> Lane {
+fn to_one(app: &Endpoint, superuser: &Endpoint, observing: &Observing) -> Lane {
     let nodes = vec!["primary".to_owned()];
     let routes = Routes::new(Routing::new(vec![Route { masters: nodes.clone(), readers: Vec::new(), nodes }]));
-    routes.let_in("primary", app, observing);
+    routes.let_in("primary", app, superuser, observing);
     Lane { routes, shard: 0 }
 }
 
@@ -104,7 +104,7 @@ impl Rehearsal {
         let cancel = CancellationToken::new();
         let (events, dispatched) = dispatcher::start(Clock::start(), Box::new(Log), Vec::new(), cancel.clone());
         let observing = Observing::new(events);
-        let lane = to_one(&app, &observing);
+        let lane = to_one(&app, &superuser, &observing);
         let specs = prepared.specs().to_vec();
         let observer = Observer::start("primary", &superuser, &lane.routes, &observing, &cancel).expect("a thread");
         let mut probes = prepared.start(&lane, &observing, &cancel).expect("a thread");
@@ -589,9 +589,14 @@ async fn ddl_queues_behind_a_fresh_reader() {
     let plan = rehearsal.connection().await;
     let (app, prepared) = prepared(&rehearsal.superuser, &config(), Some(&BTreeSet::from(["orders".to_owned()]))).await;
     let (hold, cancel) = (Duration::from_secs(2), CancellationToken::new());
-    let readers =
-        Readers::open(&to_one(&app, &rehearsal.observing), prepared.readers(), hold, &rehearsal.observing, &cancel)
-            .await;
+    let readers = Readers::open(
+        &to_one(&app, &rehearsal.superuser, &rehearsal.observing),
+        prepared.readers(),
+        hold,
+        &rehearsal.observing,
+        &cancel,
+    )
+    .await;
     readers.freshen().await;
     let asked = Instant::now();
     plan.client.batch_execute("ALTER TABLE orders ADD COLUMN region int").await.expect("alters");

@@ -219,3 +219,42 @@ fn what_only_a_server_knows_is_told_before_the_plan() {
         }
     }
 }
+
+/// What commits by itself runs all the same: no row is judged then, and why is told.
+#[test]
+fn what_commits_by_itself_is_run_and_not_judged() {
+    if !has("native") {
+        return;
+    }
+    let routine = "CREATE PROCEDURE note() BEGIN INSERT INTO notes (body) VALUES ('x'); COMMIT; END";
+    let plan = format!(
+        "[[setup]]\nsql = \"\"\"DELIMITER //\n{routine}//\n\"\"\"\n[[step]]\nname = \"one\"\nsql = \"SELECT 1\"\n\
+         [expect]\nchanged = []\n"
+    );
+    let _machine = beside_others();
+    let run = run(MARIADB, "CALL note();\n", &plan);
+    run.assert_exit(0);
+    assert_eq!(workload(&run)["dropped"], Value::Null, "{}", run.told());
+    assert_eq!(workload(&run)["unseen"], "note.sql:1 commits by itself", "{}", run.told());
+    let told =
+        "what changed in the rows of notes was not judged: it could not be seen what else is written by workload";
+    assert!(gaps(&run).contains(told), "{}", gaps(&run));
+}
+
+/// An iteration that has no answer when the run ends was begun all the same.
+#[test]
+fn what_has_no_answer_in_the_end_is_counted() {
+    if !has("native") {
+        return;
+    }
+    let _machine = beside_others();
+    let base = POSTGRES.replace("[probes]\n", "[probes]\nauto = false\n");
+    let plan = "during = \"after\"\n[[step]]\nname = \"one\"\nsql = \"SELECT 1\"\n";
+    let run = run(&base, "SELECT 1;\nSELECT pg_sleep(50);\n", plan);
+    run.assert_exit(0);
+    let phase = &workload(&run)["phases"][0];
+    let of = |name: &str| phase[name].as_u64().expect("a figure");
+    assert!(phase["phase"] == "after" && of("count") > 0 && of("count") == of("errors"), "{}", run.told());
+    let failure = &workload(&run)["failures"][0];
+    assert_eq!((&failure["place"]["line"], &failure["gave_up"]), (&2.into(), &true.into()), "{}", run.told());
+}

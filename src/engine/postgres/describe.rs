@@ -158,6 +158,12 @@ fn has_token(node: &SyntaxNode, kind: SyntaxKind) -> bool {
     node.descendants_with_tokens().any(|element| element.kind() == kind)
 }
 
+/// Whether the end of a transaction begins the next one: AND CHAIN.
+pub fn chains(text: &str) -> bool {
+    let words = tokens(text).filter(|(kind, _)| *kind == TokenKind::Ident).map(|(_, word)| word.to_lowercase());
+    words.collect::<Vec<_>>().windows(2).any(|pair| pair == ["and", "chain"])
+}
+
 /// Whether there is nothing to run in the text: white space, comments, semicolons.
 pub fn is_empty(text: &str) -> bool {
     tokens(text).all(|(kind, _)| is_blank(kind) || kind == TokenKind::Semi)

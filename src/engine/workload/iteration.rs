@@ -1,12 +1,14 @@
 //! One iteration after the other: a row of each table drawn, its values put in, the statements sent in order, and committed.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
-use super::template::{Part, Piece, Reference, Template};
+use super::part::Part;
+use super::template::{Piece, Reference, Statement, Template};
 use crate::engine::endpoint::Endpoint;
 use crate::engine::probing::{self, Class, DeriveError, Failure, FailureKind, Request, Session, Table, Values};
 use crate::engine::{EngineKind, mysql, postgres};
@@ -14,6 +16,18 @@ use crate::event::{Place, with_causes};
 
 /// How often an iteration is tried that was undone for others' sake.
 const TRIES: usize = 3;
+
+/// A savepoint of this name is there as long as the transaction in which it was set.
+const MARK: &str = "rehearsal_look";
+
+/// invalid_transaction_termination: what commits by itself was sent in a transaction.
+const TERMINATES: &str = "2D000";
+
+/// ER_CANT_CHANGE_TX_CHARACTERISTICS: so was what is for the next one.
+const TOO_LATE: &str = "1568";
+
+/// invalid_savepoint_specification, no_active_sql_transaction, ER_SP_DOES_NOT_EXIST
+const UNMARKED: [&str; 3] = ["3B001", "25P01", "1305"];
 
 #[derive(Debug, thiserror::Error)]
 pub enum WorkloadError {
@@ -57,7 +71,7 @@ pub struct Stopped {
 pub struct Looked {
     /// Tables on which the server saw it hold locks of writers.
     pub tables: BTreeSet<String>,
-    /// Why nobody can say, where that is so.
+    /// Why there may be others, where that is so.
     pub unseen: Option<String>,
     pub result: Result<(), Stopped>,
 }
@@ -134,11 +148,15 @@ impl Workload {
         }
     }
 
-    /// The statements of one iteration, to be sent by [`send`]; drawn beforehand, so that several may be under way.
+    /// The statements of one iteration, to be sent by [`Iteration::run`]; drawn beforehand, so that several may be under way.
     pub fn iteration(&mut self) -> Iteration {
         let drawn = self.draw().into_iter().zip(&self.template.statements);
-        let statements = drawn.map(|(sql, statement)| (sql, statement.place.clone(), statement.part)).collect();
-        Iteration { engine: self.template.engine, statements, leaves_open: self.template.leaves_open }
+        let sent = |(sql, statement): (String, &Statement)| {
+            let Statement { place, part, open, .. } = statement;
+            Sent { sql, place: place.clone(), part: *part, open: *open }
+        };
+        let (engine, ending) = (self.template.engine, self.template.state.ending());
+        Iteration { engine, statements: drawn.map(sent).collect(), ending, at: Cell::new(0) }
     }
 }
 
@@ -146,84 +164,147 @@ impl Workload {
 #[derive(Debug)]
 pub struct Iteration {
     engine: EngineKind,
-    statements: Vec<(String, Place, Part)>,
-    leaves_open: bool,
+    statements: Vec<Sent>,
+    /// Sent behind them.
+    ending: Option<&'static str>,
+    /// The statement that is under way.
+    at: Cell<usize>,
+}
+
+#[derive(Debug)]
+struct Sent {
+    sql: String,
+    place: Place,
+    part: Part,
+    /// Whether a transaction is open once it is done.
+    open: bool,
 }
 
 impl Iteration {
-    /// Sends it; again where it was undone for others' sake, as an application does.
+    /// Sends it. What was undone for others' sake is sent again, as an application does, and nothing that was committed.
     ///
     /// # Errors
     /// The statement that failed. Nothing is left open.
     pub async fn run(&self, session: &mut Session) -> Result<(), Stopped> {
-        for _ in 1..TRIES {
-            match self.once(session).await {
-                Err(stopped) if is_for_others(&stopped.failure) => {}
-                done => return done,
-            }
-        }
-        self.once(session).await
+        self.tried(session, None).await
     }
 
-    async fn once(&self, session: &mut Session) -> Result<(), Stopped> {
-        for (nth, (sql, ..)) in self.statements.iter().enumerate() {
-            session.send(sql).await.map_err(|failure| self.stopped(nth, failure))?;
+    /// As [`Iteration::run`], each statement in a transaction, at whose end is looked what it has locked to write to.
+    pub async fn looked_at(&self, session: &mut Session, superuser: &Endpoint) -> Looked {
+        let mut written = Written::new(superuser, self.engine);
+        let result = self.tried(session, Some(&mut written)).await;
+        Looked { tables: written.tables, unseen: written.unseen, result }
+    }
+
+    async fn tried(&self, session: &mut Session, mut look: Option<&mut Written<'_>>) -> Result<(), Stopped> {
+        let (mut from, mut left) = (0, TRIES);
+        loop {
+            left -= 1;
+            match self.once(session, &mut from, look.as_deref_mut()).await {
+                Err(stopped) if left > 0 && is_for_others(&stopped.failure) => {}
+                Err(mut stopped) => {
+                    let set = self.statements.iter().any(|sent| matches!(sent.part, Part::Autocommit(_)));
+                    // The next iteration is to begin as this one did.
+                    if set
+                        && stopped.failure.kind != FailureKind::Lost
+                        && session.send("SET autocommit = 1").await.is_err()
+                    {
+                        stopped.failure.kind = FailureKind::Lost;
+                    }
+                    return Err(stopped);
+                }
+                Ok(()) => return Ok(()),
+            }
         }
-        if self.leaves_open {
-            session.send("COMMIT").await.map_err(|failure| self.stopped(self.statements.len() - 1, failure))?;
+    }
+
+    /// `from` is the first statement whose work would be undone with the transaction.
+    async fn once(
+        &self,
+        session: &mut Session,
+        from: &mut usize,
+        mut look: Option<&mut Written<'_>>,
+    ) -> Result<(), Stopped> {
+        let before = from.checked_sub(1).map(|before| &self.statements[before]);
+        let mut open = before.is_some_and(|before| before.open);
+        if before.is_some_and(|before| before.part == Part::Chains) {
+            session.send("START TRANSACTION").await.map_err(|failure| self.stopped(failure))?;
+        }
+        for (nth, sent) in self.statements.iter().enumerate().skip(*from) {
+            self.at.set(nth);
+            match (&mut look, sent.part) {
+                (Some(look), Part::Within | Part::Routine) => self.seen(session, sent, open, look).await,
+                _ => session.send(&sent.sql).await.map(|_| ()),
+            }
+            .map_err(|failure| self.stopped(failure))?;
+            match sent.part {
+                Part::Ends | Part::Chains => *from = nth + 1,
+                // Only a warning on Postgres, a commit elsewhere.
+                Part::Begins if open && self.engine != EngineKind::Postgres => *from = nth,
+                // What is set may be for the next transaction alone.
+                Part::Begins | Part::Apart => {}
+                _ if !sent.open => *from = nth + 1,
+                _ => {}
+            }
+            open = sent.open;
+        }
+        if let Some(ending) = self.ending {
+            session.send(ending).await.map_err(|failure| self.stopped(failure))?;
         }
         Ok(())
     }
 
-    /// Sends it once, each statement in a transaction, and looks before the end of each what it has locked to write to.
-    pub async fn looked_at(&self, session: &mut Session, superuser: &Endpoint) -> Looked {
-        let mut written = Written { superuser, engine: self.engine, tables: BTreeSet::new(), locked: BTreeSet::new() };
-        let mut unseen = None;
-        let result = self.look(session, &mut written, &mut unseen).await;
-        Looked { tables: written.tables, unseen, result }
-    }
-
-    async fn look(
+    /// Sends a statement, in a transaction of its own where none is open, and looks before its end.
+    async fn seen(
         &self,
         session: &mut Session,
-        written: &mut Written<'_>,
-        unseen: &mut Option<String>,
-    ) -> Result<(), Stopped> {
-        let mut open = false;
-        for (nth, (sql, _, part)) in self.statements.iter().enumerate() {
-            let failed = |failure| self.stopped(nth, failure);
-            let wrapped = *part == Part::Within && !open;
-            if wrapped {
-                session.send("START TRANSACTION").await.map_err(failed)?;
-            }
-            session.send(sql).await.map_err(failed)?;
-            if *part == Part::Within
-                && let Err(error) = written.by(session.pid(), sql).await
-            {
-                unseen.get_or_insert(error);
-            }
-            if wrapped {
-                session.send("COMMIT").await.map_err(failed)?;
-            }
-            open = match part {
-                Part::Begins => true,
-                Part::Ends => false,
-                Part::Within => open,
-            };
+        sent: &Sent,
+        open: bool,
+        look: &mut Written<'_>,
+    ) -> Result<(), Failure> {
+        let by_itself = || format!("{}:{} commits by itself", sent.place.file, sent.place.line);
+        if !open {
+            session.send("START TRANSACTION").await?;
         }
-        if self.leaves_open {
-            session.send("COMMIT").await.map_err(|failure| self.stopped(self.statements.len() - 1, failure))?;
+        // It lasts as long as the transaction does.
+        if self.engine != EngineKind::Postgres {
+            session.send(&format!("SAVEPOINT {MARK}")).await?;
+        }
+        match session.send(&sent.sql).await {
+            Err(failure) if sent.part == Part::Routine && !open && failure.error.code == TERMINATES => {
+                look.unseen.get_or_insert_with(by_itself);
+                return session.send(&sent.sql).await.map(|_| ());
+            }
+            done => done?,
+        };
+        if let Err(error) = look.by(session.pid(), &sent.sql).await {
+            look.unseen.get_or_insert_with(|| format!("the server could not be asked: {error}"));
+        }
+        if self.engine != EngineKind::Postgres && !is_marked(session).await? {
+            look.unseen.get_or_insert_with(by_itself);
+            return Ok(());
+        }
+        if !open {
+            session.send("COMMIT").await?;
         }
         Ok(())
     }
 
     /// There was no session for it.
     pub fn not_begun(&self, failure: Failure) -> Stopped {
-        self.stopped(0, failure)
+        self.stopped(failure)
     }
 
-    fn stopped(&self, statement: usize, failure: Failure) -> Stopped {
-        Stopped { statement, place: self.statements[statement].1.clone(), failure: Box::new(failure) }
+    /// The run ends, and the statement under way has had no answer for that long.
+    pub fn given_up(&self, waited: Duration) -> Stopped {
+        let message = format!("no answer within {} ms, when the run ended", waited.as_millis());
+        let error = postgres::error::connection_failure(message);
+        self.stopped(Failure { error, kind: FailureKind::GaveUp, class: Class::Other })
+    }
+
+    fn stopped(&self, failure: Failure) -> Stopped {
+        let statement = self.at.get();
+        Stopped { statement, place: self.statements[statement].place.clone(), failure: Box::new(failure) }
     }
 }
 
@@ -233,16 +314,32 @@ fn is_for_others(failure: &Failure) -> bool {
     failure.kind == FailureKind::Refused && (failure.class == Class::Deadlock || by_code)
 }
 
+/// Whether the transaction goes on in which the mark was set; else nothing is left open.
+async fn is_marked(session: &mut Session) -> Result<bool, Failure> {
+    match session.send(&format!("RELEASE SAVEPOINT {MARK}")).await {
+        Ok(_) => Ok(true),
+        Err(failure) if UNMARKED.contains(&failure.error.code.as_str()) => Ok(false),
+        Err(failure) => Err(failure),
+    }
+}
+
 /// What was seen to be written to.
 struct Written<'a> {
     superuser: &'a Endpoint,
     engine: EngineKind,
     tables: BTreeSet<String>,
+    /// Why that is not all, where it may not be.
+    unseen: Option<String>,
     /// Locked as writers do, by statements that only read.
     locked: BTreeSet<String>,
 }
 
 impl Written<'_> {
+    fn new(superuser: &Endpoint, engine: EngineKind) -> Written<'_> {
+        let (tables, unseen, locked) = Default::default();
+        Written { superuser, engine, tables, unseen, locked }
+    }
+
     async fn by(&mut self, session: i32, sql: &str) -> Result<(), String> {
         let seen = match self.engine {
             EngineKind::Postgres => {
@@ -273,7 +370,8 @@ impl Written<'_> {
     }
 }
 
-/// Tables that statements write to which are committed in one message, as those of a custom probe are: tried once, and rolled back.
+/// What statements write to that are committed in one message, as those of a custom probe are: tried once, and rolled back. The second is
+/// why that may not be all.
 ///
 /// # Errors
 /// What the server said.
@@ -282,13 +380,24 @@ pub async fn written_by(
     superuser: &Endpoint,
     sql: &str,
     engine: EngineKind,
-) -> Result<BTreeSet<String>, String> {
-    let mut written = Written { superuser, engine, tables: BTreeSet::new(), locked: BTreeSet::new() };
+) -> Result<(BTreeSet<String>, Option<String>), String> {
+    let mut written = Written::new(superuser, engine);
     let said = |failure: Failure| failure.error.message;
-    session.send(&format!("START TRANSACTION;\n{sql}")).await.map_err(said)?;
-    let looked = written.by(session.pid(), sql).await;
+    match session.send(&format!("START TRANSACTION;\nSAVEPOINT {MARK};\n{sql}")).await {
+        Ok(_) => {}
+        Err(failure) if [TERMINATES, TOO_LATE].contains(&failure.error.code.as_str()) => {
+            return Ok((written.tables, Some("it is refused in a transaction".to_owned())));
+        }
+        Err(failure) => return Err(said(failure)),
+    }
+    if let Err(error) = written.by(session.pid(), sql).await {
+        written.unseen = Some(format!("the server could not be asked: {error}"));
+    }
+    if !is_marked(session).await.map_err(said)? {
+        written.unseen = Some("it commits by itself".to_owned());
+    }
     session.send("ROLLBACK").await.map_err(said)?;
-    looked.map(|()| written.tables)
+    Ok((written.tables, written.unseen))
 }
 
 fn found<'t>(tables: &'t [Table], name: &str) -> Option<&'t Table> {

@@ -5,6 +5,7 @@
 
 mod iteration;
 mod lexeme;
+mod part;
 mod template;
 #[cfg(test)]
 mod tests;

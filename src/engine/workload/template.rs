@@ -4,9 +4,10 @@ use std::path::Path;
 
 use super::Lexeme;
 use super::lexeme;
+use super::part::{Part, State, part};
 use crate::engine::release::Script;
 use crate::engine::script::{ScriptProblem, Source};
-use crate::engine::{EngineKind, mysql, postgres};
+use crate::engine::{EngineKind, postgres};
 use crate::event::Place;
 use crate::scenario::{NodeField, substitute};
 
@@ -23,8 +24,8 @@ pub struct Template {
     pub(super) statements: Vec<Statement>,
     /// Columns referred to, each once.
     pub(super) references: Vec<Reference>,
-    /// The last statement leaves a transaction open, which is committed.
-    pub(super) leaves_open: bool,
+    /// What the last statement leaves behind.
+    pub(super) state: State,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub(super) struct Statement {
     pub place: Place,
     pub pieces: Vec<Piece>,
     pub part: Part,
+    /// Whether a transaction is open once it is done.
+    pub open: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,14 +42,6 @@ pub(super) enum Piece {
     Text(String),
     /// The value of that reference.
     Value(usize),
-}
-
-/// What a statement does to the transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
-    Begins,
-    Within,
-    Ends,
 }
 
 /// A column as the file names it.
@@ -76,7 +71,7 @@ impl Template {
         if !checked.problems.is_empty() {
             return Err(checked.problems);
         }
-        let mut template = Template { engine, statements: Vec::new(), references: Vec::new(), leaves_open: false };
+        let mut template = Template { engine, statements: Vec::new(), references: Vec::new(), state: State::BEGIN };
         let (mut problems, mut script) = (Vec::new(), opened);
         loop {
             match next(&mut script) {
@@ -110,22 +105,11 @@ impl Template {
         if let Some(node) = unknown {
             return Err(ScriptProblem::wrong(place, format!("no node is called \"{node}\"")));
         }
-        let part = self.part(&text, &place)?;
+        let part = part(self.engine, &text, &place)?;
         let pieces = self.pieces(&text, &place)?;
-        self.leaves_open = match part {
-            Part::Begins => true,
-            Part::Ends => false,
-            Part::Within => self.leaves_open,
-        };
-        self.statements.push(Statement { place, pieces, part });
+        self.state = self.state.after(part);
+        self.statements.push(Statement { place, pieces, part, open: self.state.open });
         Ok(())
-    }
-
-    fn part(&self, text: &str, place: &Place) -> Result<Part, ScriptProblem> {
-        match self.engine {
-            EngineKind::Postgres => part_on_postgres(text, place),
-            EngineKind::Mysql | EngineKind::Mariadb => Ok(part_on_mysql(text, self.engine)),
-        }
     }
 
     /// The text, cut at its references.
@@ -191,40 +175,6 @@ fn next(script: &mut Script) -> Result<Option<(String, Place)>, ScriptProblem> {
             }
         },
         Script::Mysql(script) => Ok(script.next(true)?.map(|statement| (statement.text, statement.place))),
-    }
-}
-
-fn part_on_postgres(text: &str, place: &Place) -> Result<Part, ScriptProblem> {
-    use postgres::describe::{Kind, kind, reads_copy_data};
-    let refused = |command: &str| ScriptProblem::Unsupported {
-        place: place.clone(),
-        command: format!("{command} in a workload"),
-        hint: "make it a step of the plan, or leave it out".to_owned(),
-    };
-    if reads_copy_data(text) {
-        return Err(refused("COPY … FROM stdin"));
-    }
-    match kind(text) {
-        Kind::Begin => Ok(Part::Begins),
-        Kind::End => Ok(Part::Ends),
-        Kind::Build | Kind::Maintain | Kind::Apart => {
-            let word = text.split_whitespace().next().unwrap_or_default().to_uppercase();
-            Err(refused(&word))
-        }
-        _ => Ok(Part::Within),
-    }
-}
-
-fn part_on_mysql(text: &str, engine: EngineKind) -> Part {
-    let words = mysql::client::words::words(text, engine);
-    let begins = words.begin(&["BEGIN"]) || words.begin(&["START", "TRANSACTION"]);
-    // Until then nothing is committed by itself.
-    let opens = words.begin(&["SET"]) && words.has("AUTOCOMMIT");
-    let ends = words.begin(&["COMMIT"]) || (words.begin(&["ROLLBACK"]) && !words.has("TO"));
-    match (begins || opens, ends) {
-        (true, _) => Part::Begins,
-        (_, true) => Part::Ends,
-        _ => Part::Within,
     }
 }
 

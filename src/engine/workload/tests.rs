@@ -1,4 +1,5 @@
-use super::template::{Part, Piece};
+use super::part::{Part, State};
+use super::template::Piece;
 use super::{NodeNames, Template};
 use crate::engine::EngineKind;
 use crate::scenario::NodeField;
@@ -81,16 +82,53 @@ fn what_cannot_be_a_value_is_refused_with_its_place() {
 
 #[test]
 fn what_is_left_open_is_known() {
-    let check = |engine, text: &str, parts: &[Part], leaves_open: bool| {
+    use Part::{Apart, Autocommit, Begins, Chains, Ends, Routine, Within};
+    let check = |engine, text: &str, expected: &[(Part, bool)], ending: Option<&str>| {
         let template = read(engine, text).unwrap_or_else(|problems| panic!("{text}: {problems}"));
-        let found: Vec<Part> = template.statements.iter().map(|statement| statement.part).collect();
-        assert_eq!((&found[..], template.leaves_open), (parts, leaves_open), "{text}");
+        let found: Vec<(Part, bool)> =
+            template.statements.iter().map(|statement| (statement.part, statement.open)).collect();
+        assert_eq!((&found[..], template.state.ending()), (expected, ending), "{text}");
     };
-    use Part::{Begins, Ends, Within};
-    check(EngineKind::Postgres, "BEGIN; UPDATE t SET a = 1; COMMIT;", &[Begins, Within, Ends], false);
-    check(EngineKind::Postgres, "SELECT 1; START TRANSACTION; SELECT 2;", &[Within, Begins, Within], true);
-    check(EngineKind::Postgres, "BEGIN; SAVEPOINT a; ROLLBACK TO a;", &[Begins, Within, Within], true);
-    check(EngineKind::Mariadb, "START TRANSACTION; SELECT 2; ROLLBACK;", &[Begins, Within, Ends], false);
-    check(EngineKind::Mariadb, "SET autocommit = 0; SELECT 2;", &[Begins, Within], true);
-    check(EngineKind::Mysql, "BEGIN; SAVEPOINT a; ROLLBACK TO a;", &[Begins, Within, Within], true);
+    let (on, off) = (true, false);
+    let commit = Some("COMMIT");
+    for engine in [EngineKind::Postgres, EngineKind::Mariadb, EngineKind::Mysql] {
+        check(engine, "BEGIN; UPDATE t SET a = 1; COMMIT;", &[(Begins, on), (Within, on), (Ends, off)], None);
+        check(engine, "SELECT 1; START TRANSACTION; SELECT 2;", &[(Within, off), (Begins, on), (Within, on)], commit);
+        check(
+            engine,
+            "BEGIN; SAVEPOINT a; ROLLBACK TO a; ROLLBACK;",
+            &[(Begins, on), (Apart, on), (Apart, on), (Ends, off)],
+            None,
+        );
+        check(engine, "BEGIN; COMMIT AND CHAIN; SELECT 1;", &[(Begins, on), (Chains, on), (Within, on)], commit);
+        check(engine, "BEGIN; COMMIT AND NO CHAIN;", &[(Begins, on), (Ends, off)], None);
+        check(
+            engine,
+            "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; BEGIN; COMMIT;",
+            &[(Apart, off), (Begins, on), (Ends, off)],
+            None,
+        );
+    }
+    check(EngineKind::Postgres, "CALL p(); DO $$ BEGIN END $$;", &[(Routine, off), (Routine, off)], None);
+    let mariadb = |text: &str, expected: &[(Part, bool)], ending| check(EngineKind::Mariadb, text, expected, ending);
+    let again = Some("SET autocommit = 1");
+    mariadb(
+        "SET autocommit = 0; SELECT 2; COMMIT; SELECT 3;",
+        &[(Autocommit(false), on), (Within, on), (Ends, on), (Within, on)],
+        again,
+    );
+    mariadb("SET autocommit = 0; SET autocommit = 1;", &[(Autocommit(false), on), (Autocommit(true), off)], None);
+    mariadb("BEGIN; SET @@session.autocommit = ON;", &[(Begins, on), (Autocommit(true), on)], commit);
+    for text in
+        ["SET @@autocommit := OFF;", "SET sql_mode = '', SESSION `autocommit` = 'off';", "set autocommit=false;"]
+    {
+        mariadb(text, &[(Autocommit(false), on)], again);
+    }
+    for text in ["SET GLOBAL autocommit = 0;", "SET @@global.autocommit = 0;", "SET NAMES utf8mb4;"] {
+        mariadb(text, &[(Apart, off)], None);
+    }
+    mariadb("SET @autocommit = 0; CALL p();", &[(Within, off), (Within, off)], None);
+    mariadb("SET STATEMENT max_statement_time = 1 FOR UPDATE t SET a = 1;", &[(Within, off)], None);
+    mariadb("DELIMITER //\nBEGIN NOT ATOMIC UPDATE t SET a = 1; END//\n", &[(Within, off)], None);
+    assert_eq!(State::BEGIN.ending(), None);
 }

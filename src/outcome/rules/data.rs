@@ -38,7 +38,7 @@ fn of_one(facts: &Facts<'_>, &Diffed { seq, diff, .. }: &Diffed<'_>) -> Vec<Find
         .filter(|change| differs(change) && !bookkeeping(&change.table) && !facts.retired(&change.table))
         .filter(|change| !came_or_went.contains(bare(&change.table)))
         // Nobody can tell its rows from the release's.
-        .filter(|change| facts.traffic_on(&change.table).is_empty())
+        .filter(|change| facts.traffic_unseen().is_empty() && facts.traffic_on(&change.table).is_empty())
         .filter_map(|change| unexpected(facts, change));
     let dropped = dropped(facts, diff);
     let unexpected = schema.chain(data).chain(dropped);

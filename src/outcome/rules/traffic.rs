@@ -8,7 +8,12 @@ use crate::finding::{Code, Finding};
 use crate::outcome::downtime::is_connection_error;
 use crate::outcome::facts::{Facts, StepRun, is_only_late};
 use crate::outcome::traffic::{ConsumerFacts, WorkloadFailure};
-use crate::outcome::words::{count, moment, number};
+use crate::outcome::words::{count, list, moment, number};
+use crate::scenario::During;
+
+/// What to do of a workload that had no control run.
+const UNTRIED: &str =
+    "let its file and the schema that the plan leaves agree: what runs after the plan alone is not tried before it";
 
 pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found: Vec<Finding> = first_failures(facts).into_iter().map(|failures| failed(facts, &failures)).collect();
@@ -21,6 +26,7 @@ fn first_failures<'f, 'a>(facts: &'f Facts<'a>) -> Vec<Vec<&'f WorkloadFailure<'
     let before = |failure: &WorkloadFailure<'_>| failure.failed.phase == Phase::Control;
     let alike = |one: &WorkloadFailure<'_>, other: &WorkloadFailure<'_>| {
         one.failed.workload == other.failed.workload
+            && facts.shard(&one.failed.node) == facts.shard(&other.failed.node)
             && one.failed.place == other.failed.place
             && one.failed.error.code == other.failed.error.code
     };
@@ -49,13 +55,28 @@ fn failed(facts: &Facts<'_>, failures: &[&WorkloadFailure<'_>]) -> Finding {
     let (first, failed) = (failures[0], failures[0].failed);
     let name = facts.owner(&crate::event::Owner::Workload { workload: failed.workload });
     let (run, step) = step_at(facts, first.at_ms);
+    let mut nodes: Vec<&str> = failures.iter().map(|failure| failure.failed.node.as_str()).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    let shards: Vec<Option<usize>> = nodes.iter().map(|node| facts.shard(node)).collect();
+    let on = match facts.routing.shards.len() > 1 && !nodes.contains(&"") {
+        true => format!(" on {}", list(&nodes, usize::MAX)),
+        false => String::new(),
+    };
+    let of_them = |shard: Option<u32>| shard.is_none_or(|shard| shards.contains(&(shard as usize).checked_sub(1)));
     let since = facts
         .workload_summaries
         .iter()
-        .filter(|summary| summary.workload == failed.workload && matches!(summary.phase, Phase::Plan | Phase::After));
+        .filter(|summary| summary.workload == failed.workload && matches!(summary.phase, Phase::Plan | Phase::After))
+        .filter(|summary| of_them(summary.shard));
     let (errors, all) = since.fold((0, 0), |(errors, all), summary| (errors + summary.errors, all + summary.count));
+    let untried = facts.scenario.workloads.get(failed.workload).is_some_and(|planned| planned.during == During::After);
+    let when = match untried {
+        true => "after the plan, and nobody saw whether it would have worked before",
+        false => "while the plan ran and after it",
+    };
     let condition = format!(
-        "{name} failed at {}:{} from {} on{step}: {} ({}); {} of {} failed while the plan ran and after it",
+        "{name} failed{on} at {}:{} from {} on{step}: {} ({}); {} of {} failed {when}",
         failed.place.file,
         failed.place.line,
         moment(first.at_ms),
@@ -65,6 +86,7 @@ fn failed(facts: &Facts<'_>, failures: &[&WorkloadFailure<'_>]) -> Finding {
         count(all, "iteration"),
     );
     let found = finding(Code::WorkloadFailed, condition).resting_on(failures.iter().map(|failure| failure.seq));
+    let found = if untried { found.instead(UNTRIED) } else { found };
     match run {
         Some(run) => found.at(run),
         None => found,

@@ -425,7 +425,7 @@ impl Shared {
     /// A failure of kind [`FailureKind::Lost`].
     pub async fn open(&self, on: &Address, nth: usize) -> Result<Open, Failure> {
         loop {
-            let Some(Target { node, login, owners, blockers }) = self.lane.target(on, nth) else {
+            let Some(Target { node, login, owners, blockers, .. }) = self.lane.target(on, nth) else {
                 return Err(led_nowhere(on));
             };
             let session = Session::open(&login, self.timeout).await?;

@@ -10,7 +10,6 @@ use tokio::time::{MissedTickBehavior, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::worker::Worker;
-use crate::engine::endpoint::Endpoint;
 use crate::event::Phase;
 use crate::rehearsal::observing::Observing;
 use crate::rehearsal::probes::recorder::When;
@@ -32,7 +31,6 @@ pub(super) enum Command {
 /// What the thread runs them with.
 pub(super) struct Crew {
     pub lane: Lane,
-    pub superuser: Endpoint,
     pub observing: Observing,
     pub cancel: CancellationToken,
 }
@@ -40,7 +38,6 @@ pub(super) struct Crew {
 /// What all workloads share.
 pub(super) struct Shared {
     pub lane: Lane,
-    pub superuser: Endpoint,
     pub observing: Observing,
     /// None before the control run.
     pub when: Cell<Option<When>>,
@@ -55,7 +52,6 @@ impl Crew {
         let cost = self.observing.cost.thread();
         let shared = Rc::new(Shared {
             lane: self.lane,
-            superuser: self.superuser,
             observing: self.observing,
             when: Cell::new(None),
             changed: Notify::new(),
@@ -99,6 +95,7 @@ impl Crew {
         if stopped.is_some() {
             enter(&workers, &shared, None);
             rest(&workers, &shared, Instant::now() + UNDER_WAY).await;
+            workers.iter().for_each(|worker| worker.give_up(&shared));
         }
         tasks.abort_all();
         workers.iter().for_each(|worker| worker.flush(&shared));

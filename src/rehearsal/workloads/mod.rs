@@ -17,7 +17,7 @@ use self::worker::Worker;
 use super::failure::Failure;
 use super::observing::Observing;
 use super::probes::recorder::When;
-use super::routes::Lane;
+use super::routes::{Lane, Target};
 use crate::engine::endpoint::Endpoint;
 use crate::engine::probing::Request;
 use crate::engine::workload::{NodeNames, TIMEOUT, Template, Workload};
@@ -70,7 +70,7 @@ impl Workloads {
         let (superuser, app) = (against.superuser.named("rehearsal"), against.app.named("rehearsal workload"));
         let request = Request { superuser: &superuser, app: &app, timeout: TIMEOUT, touched: None };
         let folder = scenario.file.parent().unwrap_or(Path::new("."));
-        let mut workers = Vec::new();
+        let mut ready = Vec::new();
         for (nth, planned) in scenario.workloads.iter().enumerate().filter(of_shard) {
             let template = Template::read(scenario.topology.engine, &planned.file, folder, against.nodes)
                 .map_err(|problems| Failure::harness(&problems[0], problems[0].hint().map(str::to_owned)))?;
@@ -83,14 +83,16 @@ impl Workloads {
             let shards = (0..scenario.topology.shards()).filter(|shard| leads(planned, *shard)).count();
             let rate_per_s = planned.rate_per_s / shards as f64;
             let planned = scenario::Workload { rate_per_s, ..planned.clone() };
-            workers.push(Worker::new(nth, &planned, prepared, sessions));
+            ready.push((nth, planned, prepared, sessions));
         }
         let (commands, received) = mpsc::unbounded_channel();
         let (lane, observing, cancel) = (against.lane.clone(), observing.clone(), stop.clone());
-        let crew = Crew { lane, superuser, observing, cancel };
+        let crew = Crew { lane, observing, cancel };
         let no_thread = |error: std::io::Error| Failure::harness(&error, None);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_thread)?;
         let thread = std::thread::Builder::new().name("workloads".to_owned()).spawn(move || {
+            let worker = |(nth, planned, prepared, sessions)| Worker::new(nth, &planned, prepared, sessions);
+            let workers = ready.into_iter().map(worker).collect();
             tokio::task::LocalSet::new().block_on(&runtime, crew.conduct(workers, received));
         });
         Ok(Some(Workloads { commands, thread: Some(thread.map_err(no_thread)?) }))
@@ -135,22 +137,24 @@ impl Workloads {
 /// What custom probes commit is traffic too: what it writes to is told.
 async fn committing_probes(scenario: &Scenario, against: &Against<'_>, observing: &Observing) -> Result<(), Failure> {
     use crate::engine::probing::{Script, Session};
+    use crate::engine::workload::written_by;
     let ids = against.probes.iter().filter(|spec| spec.custom).map(|spec| spec.id);
     // As they were derived: in the scenario's order, those of this shard.
     let (routing, shard) = (against.lane.routes.routing(), against.lane.shard);
     let of_shard = scenario.probes.custom.iter().filter(|probe| routing.target(&probe.on, shard, 0).is_some());
     for (id, probe) in ids.zip(of_shard).filter(|(_, probe)| probe.commit) {
-        let Ok(mut session) = Session::open(&against.app.named("rehearsal workload"), TIMEOUT).await else { continue };
+        let Some(Target { login, superuser, .. }) = against.lane.target(&probe.on, 0) else { continue };
+        let Ok(mut session) = Session::open(&login.named("rehearsal workload"), TIMEOUT).await else { continue };
         let engine = scenario.topology.engine;
         let sql = Script::statements(engine, &probe.sql);
-        let superuser = against.superuser.named("rehearsal");
-        let written = crate::engine::workload::written_by(&mut session, &superuser, &sql, engine).await;
+        let written = written_by(&mut session, &superuser, &sql, engine).await;
         session.close().await;
         match written {
-            Ok(tables) if tables.is_empty() => {}
-            Ok(tables) => observing
-                .events
-                .send(Event::TrafficWrites { by: Traffic::Probe { probe: id }, tables: tables.into_iter().collect() }),
+            Ok((tables, None)) if tables.is_empty() => {}
+            Ok((tables, unseen)) => {
+                let (by, tables) = (Traffic::Probe { probe: id }, tables.into_iter().collect());
+                observing.events.send(Event::TrafficWrites { by, tables, unseen });
+            }
             // The probe itself says what is wrong with it.
             Err(what) => tracing::debug!(what, probe = probe.name, "what a probe writes to could not be seen"),
         }

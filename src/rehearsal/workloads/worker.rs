@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
 use super::crew::Shared;
+use crate::engine::endpoint::Endpoint;
 use crate::engine::probing::{Failure, FailureKind, Session};
 use crate::engine::workload::{Iteration, Looked, Stopped, TIMEOUT, Workload};
 use crate::event::{Event, Owner, Phase, Traffic, WorkloadFailed, WorkloadSummary};
@@ -28,7 +29,31 @@ const FAILURES: usize = 100;
 struct Seated {
     session: Session,
     node: String,
+    /// Asks that node's server what the session wrote to.
+    superuser: Endpoint,
     owners: Owners,
+}
+
+impl Seated {
+    async fn leave(self) {
+        self.owners.remove(self.session.pid());
+        self.session.close().await;
+    }
+}
+
+/// An iteration that was begun.
+struct Begun {
+    iteration: Iteration,
+    intended: Instant,
+    when: When,
+    /// Empty before it has a session.
+    node: RefCell<String>,
+}
+
+/// Why there is no session, and on which node.
+struct NoSession {
+    node: String,
+    failure: Failure,
 }
 
 pub(super) struct Worker {
@@ -46,15 +71,19 @@ pub(super) struct Worker {
     entered: Cell<Option<Instant>>,
     /// Begin at once, whatever the grid says.
     early: Cell<bool>,
-    under_way: Cell<usize>,
+    under_way: RefCell<Vec<Rc<Begun>>>,
     /// The intended start of the last iteration that was answered.
     last: Cell<Option<Instant>>,
-    /// What its first iteration writes to was looked at.
+    /// What an iteration writes to was seen to its end.
     looked: Cell<bool>,
+    /// It is being looked at.
+    looking: Cell<bool>,
+    /// What was told of that: tables, and that there may be others.
+    written: RefCell<(BTreeSet<String>, bool)>,
     /// Failures that were told: the statement's place, its code, when.
     told: RefCell<BTreeSet<(usize, String, When)>>,
-    /// What the control run first had against it.
-    refused: RefCell<Option<String>>,
+    /// What the control run first had against it, and on which node.
+    refused: RefCell<Option<(String, String)>>,
     dropped: Cell<bool>,
 }
 
@@ -72,9 +101,11 @@ impl Worker {
             ran: RefCell::default(),
             entered: Cell::new(None),
             early: Cell::new(false),
-            under_way: Cell::new(0),
+            under_way: RefCell::default(),
             last: Cell::new(None),
             looked: Cell::new(false),
+            looking: Cell::new(false),
+            written: RefCell::default(),
             told: RefCell::default(),
             refused: RefCell::default(),
             dropped: Cell::new(false),
@@ -91,9 +122,20 @@ impl Worker {
     }
 
     /// A session where its address leads now; none where that is nowhere.
-    async fn seat(&self, shared: &Shared) -> Option<Result<Seated, Failure>> {
-        let Target { node, login, owners, .. } = shared.lane.target(&self.on, self.id)?;
-        Some(Session::open(&login, TIMEOUT).await.map(|session| Seated { session, node, owners }))
+    async fn seat(&self, shared: &Shared) -> Option<Result<Seated, NoSession>> {
+        loop {
+            let Target { node, login, superuser, owners, .. } = shared.lane.target(&self.on, self.id)?;
+            let session = match Session::open(&login, TIMEOUT).await {
+                Ok(session) => session,
+                Err(failure) => return Some(Err(NoSession { node, failure })),
+            };
+            let seated = Seated { session, node, superuser, owners };
+            // Users may have been sent elsewhere meanwhile.
+            if self.may_stay(&seated, shared) {
+                return Some(Ok(seated));
+            }
+            seated.leave().await;
+        }
     }
 
     fn may_stay(&self, seated: &Seated, shared: &Shared) -> bool {
@@ -111,8 +153,7 @@ impl Worker {
     }
 
     async fn close(&self, seated: Seated) {
-        seated.owners.remove(seated.session.pid());
-        seated.session.close().await;
+        seated.leave().await;
         self.may_open.set(self.may_open.get() + 1);
     }
 
@@ -122,18 +163,18 @@ impl Worker {
         match (self.during, when.phase) {
             (During::All, _) | (During::Before, Phase::Control) | (During::After, Phase::After) => true,
             (During::During, Phase::Plan) => true,
-            (During::During, Phase::Control) => self.last.get().is_none() && self.under_way.get() == 0,
+            (During::During, Phase::Control) => self.last.get().is_none() && !self.is_busy(),
             _ => false,
         }
     }
 
     /// Whether it is to run once in what goes on now.
     pub fn is_due(&self, shared: &Shared) -> bool {
-        self.is_for(shared.when.get()) || (self.under_way.get() > 0 && !self.dropped.get())
+        self.is_for(shared.when.get()) || (self.is_busy() && !self.dropped.get())
     }
 
     pub fn is_busy(&self) -> bool {
-        self.under_way.get() > 0
+        !self.under_way.borrow().is_empty()
     }
 
     pub fn at_once(&self) {
@@ -157,10 +198,11 @@ impl Worker {
     pub fn conclude(&self, shared: &Shared) {
         let refused = self.refused.borrow().clone();
         let due = matches!(self.during, During::All | During::Before | During::During);
-        let silent = || (due && self.last.get().is_none()).then(|| "no answer in the control run".to_owned());
-        if let Some(reason) = refused.or_else(silent) {
+        let node = || shared.lane.target(&self.on, self.id).map(|target| target.node).unwrap_or_default();
+        let silent = || (due && self.last.get().is_none()).then(|| (node(), "no answer in the control run".to_owned()));
+        if let Some((node, reason)) = refused.or_else(silent) {
             self.dropped.set(true);
-            shared.observing.events.send(Event::WorkloadDropped { workload: self.id, reason });
+            shared.observing.events.send(Event::WorkloadDropped { workload: self.id, node, reason });
         }
     }
 
@@ -188,11 +230,12 @@ impl Worker {
                 past = behind(&self.grid, intended);
                 match self.take() {
                     Some(seated) => {
-                        self.under_way.set(self.under_way.get() + 1);
                         let iteration = self.workload.borrow_mut().iteration();
+                        let begun = Rc::new(Begun { iteration, intended, when, node: RefCell::default() });
+                        self.under_way.borrow_mut().push(Rc::clone(&begun));
                         let (this, shared) = (Rc::clone(&self), Rc::clone(&shared));
                         iterations.spawn_local(async move {
-                            this.iterate(seated, iteration, intended, when, &shared).await;
+                            this.iterate(seated, &begun, &shared).await;
                         });
                     }
                     None => self.recorder.borrow_mut().missed(when, 1),
@@ -213,48 +256,66 @@ impl Worker {
         })
     }
 
-    async fn iterate(
-        &self,
-        seated: Option<Seated>,
-        iteration: Iteration,
-        intended: Instant,
-        when: When,
-        shared: &Shared,
-    ) {
-        let seated = match seated.filter(|seated| self.may_stay(seated, shared)) {
-            Some(seated) => Some(Ok(seated)),
-            None => self.seat(shared).await,
+    async fn iterate(&self, seated: Option<Seated>, begun: &Begun, shared: &Shared) {
+        let seated = match seated {
+            Some(seated) if self.may_stay(&seated, shared) => Some(Ok(seated)),
+            left => {
+                if let Some(left) = left {
+                    left.leave().await;
+                }
+                self.seat(shared).await
+            }
         };
         let stopped = match seated {
-            Some(Ok(seated)) => self.send(seated, &iteration, shared).await,
-            Some(Err(failure)) => {
+            Some(Ok(seated)) => {
+                begun.node.borrow_mut().clone_from(&seated.node);
+                self.send(seated, &begun.iteration, shared).await
+            }
+            Some(Err(NoSession { node, failure })) => {
                 self.may_open.set(self.may_open.get() + 1);
-                Err(iteration.not_begun(failure))
+                begun.node.replace(node);
+                Err(begun.iteration.not_begun(failure))
             }
             // There is nobody to ask.
             None => {
                 self.may_open.set(self.may_open.get() + 1);
-                self.under_way.set(self.under_way.get() - 1);
-                return self.recorder.borrow_mut().missed(when, 1);
+                self.over(begun);
+                return self.recorder.borrow_mut().missed(begun.when, 1);
             }
         };
-        let failed = stopped.is_err();
-        let latency = intended.elapsed();
-        self.recorder.borrow_mut().record(when, Figures { latency, failed, missed: 0, every: self.grid.every() });
-        if let Err(stopped) = stopped {
-            self.tell(&stopped, when, shared);
-        }
-        self.last.set(Some(intended));
-        self.under_way.set(self.under_way.get() - 1);
+        self.record(begun, stopped, shared);
+        self.last.set(Some(begun.intended));
+        self.over(begun);
         shared.answered.notify_waiters();
+    }
+
+    fn over(&self, begun: &Begun) {
+        self.under_way.borrow_mut().retain(|other| !std::ptr::eq(&raw const **other, begun));
+    }
+
+    fn record(&self, begun: &Begun, result: Result<(), Stopped>, shared: &Shared) {
+        let (latency, failed) = (begun.intended.elapsed(), result.is_err());
+        self.recorder.borrow_mut().record(begun.when, Figures { latency, failed, missed: 0, every: self.grid.every() });
+        if let Err(stopped) = result {
+            self.tell(&stopped, begun, shared);
+        }
+    }
+
+    /// The run ends: whatever is under way failed, for nobody waits for it any longer.
+    pub fn give_up(&self, shared: &Shared) {
+        for begun in self.under_way.take() {
+            self.record(&begun, Err(begun.iteration.given_up(begun.intended.elapsed())), shared);
+        }
     }
 
     async fn send(&self, mut seated: Seated, iteration: &Iteration, shared: &Shared) -> Result<(), Stopped> {
         seated.owners.set(seated.session.pid(), Owner::Workload { workload: self.id });
-        let result = if self.looked.replace(true) {
+        let result = if self.looked.get() || self.looking.replace(true) {
             iteration.run(&mut seated.session).await
         } else {
-            let looked = iteration.looked_at(&mut seated.session, &shared.superuser).await;
+            let looked = iteration.looked_at(&mut seated.session, &seated.superuser).await;
+            self.looking.set(false);
+            self.looked.set(looked.result.is_ok());
             self.tell_written(looked, shared)
         };
         if matches!(&result, Err(stopped) if stopped.failure.kind == FailureKind::Lost) {
@@ -269,32 +330,34 @@ impl Worker {
     }
 
     fn tell_written(&self, looked: Looked, shared: &Shared) -> Result<(), Stopped> {
-        if let Some(why) = looked.unseen {
-            let reason = format!("what it writes to could not be seen: {why}");
-            self.refused.borrow_mut().get_or_insert(reason);
-        }
-        if !looked.tables.is_empty() {
-            let (by, tables) = (Traffic::Workload { workload: self.id }, looked.tables.into_iter().collect());
-            shared.observing.events.send(Event::TrafficWrites { by, tables });
+        let (known, told) = &mut *self.written.borrow_mut();
+        let tables: Vec<String> = looked.tables.difference(known).cloned().collect();
+        let unseen = looked.unseen.filter(|_| !*told);
+        known.extend(looked.tables);
+        *told |= unseen.is_some();
+        if !tables.is_empty() || unseen.is_some() {
+            let by = Traffic::Workload { workload: self.id };
+            shared.observing.events.send(Event::TrafficWrites { by, tables, unseen });
         }
         looked.result
     }
 
     /// Under what goes on when the answer comes: what began before the plan may well fail by it.
-    fn tell(&self, stopped: &Stopped, began: When, shared: &Shared) {
-        let when = shared.when.get().unwrap_or(began);
+    fn tell(&self, stopped: &Stopped, begun: &Begun, shared: &Shared) {
+        let (when, node) = (shared.when.get().unwrap_or(begun.when), begun.node.borrow().clone());
         let gave_up = stopped.failure.kind == FailureKind::GaveUp;
         if when.phase == Phase::Control {
             let place = &stopped.place;
             let reason =
                 format!("refused in the control run: {}:{}: {}", place.file, place.line, stopped.failure.error.message);
-            self.refused.borrow_mut().get_or_insert(reason);
+            self.refused.borrow_mut().get_or_insert((node.clone(), reason));
         }
         let key = (stopped.statement, stopped.failure.error.code.clone(), when);
         let mut told = self.told.borrow_mut();
         if told.len() < FAILURES && told.insert(key) {
             shared.observing.events.send(Event::WorkloadFailed(Box::new(WorkloadFailed {
                 workload: self.id,
+                node,
                 phase: when.phase,
                 step: shared.observing.current.get().map(|running| running.step),
                 place: stopped.place.clone(),
@@ -319,6 +382,7 @@ impl Worker {
             let when = When { phase: told.phase, step: told.step };
             shared.observing.events.send(Event::WorkloadSummary(Box::new(WorkloadSummary {
                 workload: self.id,
+                shard: shared.lane.number(),
                 phase: told.phase,
                 step: told.step,
                 ran_ms: ran.remove(&when).unwrap_or_default().as_secs_f64() * 1e3,

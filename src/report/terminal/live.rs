@@ -126,8 +126,9 @@ impl Live {
                 let line = self.ended((*step, *role, node), *result, *elapsed_ms, error);
                 Some(line + &self.down_so_far(at_ms))
             }
-            Event::WorkloadDropped { reason, .. } => {
-                Some(format!("{} a workload is not run: {reason}", paint.step(StepState::Interrupted)))
+            Event::WorkloadDropped { node, reason, .. } => {
+                let on = if node.is_empty() { String::new() } else { format!(" on {node}") };
+                Some(format!("{} a workload is not run{on}: {reason}", paint.step(StepState::Interrupted)))
             }
             Event::ConsumerStarted { consumer, node, .. } => Some(format!("consumer {consumer} runs beside {node}")),
             Event::ConsumerEnded { consumer, asked: false, .. } => {
