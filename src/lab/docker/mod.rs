@@ -3,6 +3,7 @@
 //! The server is not a container's main process: it can be stopped and started, and the container stays. The main process waits on a
 //! leash, an `exec` whose standard input this process holds open: however this process ends, the input closes and the container goes.
 
+mod archive;
 mod container;
 mod derived;
 mod exec;
