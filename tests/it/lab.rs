@@ -528,7 +528,7 @@ async fn a_container_without_its_folder_is_reaped() {
     std::fs::remove_dir_all(&place.base.list().expect("listed")[0].folder).expect("removed");
     let reaped = lab::reap(&place.base).await.expect("reaped");
     assert_eq!(reaped.iter().filter(|reaped| reaped.what.starts_with("container ")).count(), 1, "{reaped:?}");
-    assert_eq!(reaped.iter().filter(|reaped| reaped.what.starts_with("image ")).count(), 1, "{reaped:?}");
+    assert_eq!(reaped.iter().filter(|reaped| reaped.what.starts_with("volume ")).count(), 1, "{reaped:?}");
     let ended = tokio::time::timeout(MINUTE, topology.nodes()[0].exited()).await.expect("it is told");
     assert_eq!(ended, "its container is gone");
     topology.shutdown().await.expect("shut down");

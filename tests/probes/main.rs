@@ -99,6 +99,16 @@ fn to_one(app: &Endpoint, superuser: &Endpoint, observing: &Observing) -> Lane {
 
 impl Rehearsal {
     async fn begin(superuser: Endpoint, config: &Probes, touched: &[&str]) -> Rehearsal {
+        Rehearsal::begin_after(superuser, config, touched, async || ()).await
+    }
+
+    /// Of which `last` is done once the control run is over, before the plan begins.
+    async fn begin_after(
+        superuser: Endpoint,
+        config: &Probes,
+        touched: &[&str],
+        last: impl AsyncFnOnce(),
+    ) -> Rehearsal {
         let touched: BTreeSet<String> = touched.iter().map(|&name| name.to_owned()).collect();
         let (app, prepared) = prepared(&superuser, config, Some(&touched)).await;
         let cancel = CancellationToken::new();
@@ -109,6 +119,7 @@ impl Rehearsal {
         let observer = Observer::start("primary", &superuser, &lane.routes, &observing, &cancel).expect("a thread");
         let mut probes = prepared.start(&lane, &observing, &cancel).expect("a thread");
         probes.control(Duration::from_millis(600)).await;
+        last().await;
         probes.enter(Phase::Plan, Some(0)).await;
         observing.current.set(0, Some(0));
         Rehearsal { superuser, observing, dispatched, probes, observer, cancel, specs }
@@ -311,6 +322,33 @@ async fn an_alter_behind_an_idle_reader_is_down_while_it_queues() {
     // Behind the step that waits, and behind it the one that the step waits for.
     let (_, down) = seen.caused(|spec| spec.operation == Operation::Insert && spec.touched)[0];
     assert_eq!(down.blocked_by.len(), 2, "{down:?}");
+}
+
+/// Whoever asked before the plan began, and has no answer since, waits for the plan from its beginning on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_as_the_plan_begins_is_down_from_then_on() {
+    let _alone = ALONE.lock().await;
+    let held_already = async || {
+        let superuser = server::database().await?;
+        schema(&superuser, &ORDERS.replace("ROWS", &FEW.to_string())).await;
+        let holder = connect(&superuser, DEADLINE).await.expect("the server answers");
+        let lock = async || {
+            holder.client.batch_execute("BEGIN; LOCK TABLE orders").await.expect("locks");
+            let began = Instant::now();
+            // All that there are of the table: none of them begins in the plan.
+            let waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'orders'::regclass AND NOT granted";
+            while holder.client.query_one(waiting, &[]).await.expect("it answers").get::<_, i64>(0) < 4 {
+                assert!(began.elapsed() < DEADLINE, "the probes do not come");
+            }
+        };
+        let rehearsal = Rehearsal::begin_after(superuser.clone(), &config(), &["orders"], lock).await;
+        let began = Instant::now();
+        holder.client.batch_execute("SELECT pg_sleep(1); COMMIT").await.expect("sleeps");
+        let held = began.elapsed();
+        Some((rehearsal.end().await, held))
+    };
+    let Some((seen, held)) = measured(held_already).await else { return };
+    seen.assert_down("orders", held, held);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -134,6 +134,8 @@ async fn conduct(setting: Setting, plans: Vec<Plan>, mut commands: mpsc::Unbound
         timeout: setting.timeout,
         every_when_down: setting.every,
         when: Cell::new(When { phase: Phase::Control, step: None }),
+        plan_began: Cell::new(None),
+        begins: Notify::new(),
         lag: RefCell::new(Lag::default()),
         idle: RefCell::default(),
         may_open: Cell::new(setting.shared),
@@ -185,7 +187,7 @@ async fn conduct(setting: Setting, plans: Vec<Plan>, mut commands: mpsc::Unbound
             Some(Command::Settle { lasts, done }) => {
                 tasks.spawn_local(settle(Rc::clone(&probes), Rc::clone(&shared), lasts, done));
             }
-            Some(Command::Enter(when)) => shared.when.set(when),
+            Some(Command::Enter(when)) => shared.enter(when),
             Some(Command::Count { done }) => drop(done.send(counted(&probes))),
             Some(Command::Stop { done }) => break Some(done),
             None => break None,

@@ -51,6 +51,9 @@ pub(super) struct Shared {
     /// Interval of a shared probe while it is down.
     pub every_when_down: Duration,
     pub when: Cell<When>,
+    /// What came after the control run began then.
+    pub plan_began: Cell<Option<Instant>>,
+    pub begins: Notify,
     pub lag: RefCell<Lag>,
     pub idle: RefCell<Vec<Open>>,
     /// Shared sessions that may still be opened.
@@ -236,12 +239,19 @@ impl Probe {
             let stage = if judged { Stage::Release } else { Stage::Alone };
             let attempt = self.attempt(work, held, stage, shared);
             tokio::pin!(attempt);
+            let late = async {
+                // What began before the plan waits for the plan from the plan's beginning on.
+                let since = if judged { intended } else { shared.plan_begins().await.max(intended) };
+                sleep_until((since + shared.down_after).into()).await;
+                since
+            };
             tokio::select! {
                 biased;
                 result = &mut attempt => result,
-                () = sleep_until((intended + shared.down_after).into()) => {
-                    if judged && self.windows.borrow_mut().late_so_far(intended, during) {
-                        self.announce(intended, DownCause::Late, shared);
+                since = late => {
+                    let during = if judged { during } else { shared.observing.current.get() };
+                    if self.windows.borrow_mut().late_so_far(since, during) {
+                        self.announce(since, DownCause::Late, shared);
                     }
                     attempt.await
                 }
@@ -249,6 +259,12 @@ impl Probe {
         };
         let answered = Instant::now();
         self.under_way.set(None);
+        self.last.set(Some(intended));
+        let kept_waiting = |since: &Instant| answered.saturating_duration_since(*since) > shared.down_after;
+        let (when, intended, judged) = match shared.plan_began.get().map(|began| began.max(intended)) {
+            Some(since) if !judged && kept_waiting(&since) => (shared.when.get(), since, true),
+            _ => (when, intended, judged),
+        };
         let latency = answered.saturating_duration_since(intended);
         let went = match result {
             Ok(took) => {
@@ -266,7 +282,6 @@ impl Probe {
             Err(failure) => Went::Failed(failure.error),
         };
         self.keep(when, &went, intended, answered);
-        self.last.set(Some(intended));
         shared.answered.notify_waiters();
         if judged {
             let blocked_by = self.blockers();
@@ -373,8 +388,10 @@ impl Probe {
 
     /// Closes what is open, when the probes end.
     pub fn finish(&self, now: Instant, shared: &Shared) {
-        let late =
-            |(intended, judged): (Instant, bool)| judged && now.saturating_duration_since(intended) > shared.down_after;
+        let late = |(intended, judged): (Instant, bool)| {
+            let since = if judged { Some(intended) } else { shared.plan_began.get().map(|began| began.max(intended)) };
+            since.is_some_and(|since| now.saturating_duration_since(since) > shared.down_after)
+        };
         let waiting = self.under_way.get().is_some_and(late);
         let mut windows = self.windows.borrow_mut();
         windows.blocked_by(&self.blockers());
@@ -418,6 +435,25 @@ enum Taken {
 }
 
 impl Shared {
+    /// What begins from now on is of this phase and step.
+    pub fn enter(&self, when: When) {
+        self.when.set(when);
+        if when.phase != Phase::Control && self.plan_began.get().is_none() {
+            self.plan_began.set(Some(Instant::now()));
+            self.begins.notify_waiters();
+        }
+    }
+
+    /// Once the control run is over: when that was.
+    async fn plan_begins(&self) -> Instant {
+        loop {
+            if let Some(began) = self.plan_began.get() {
+                return began;
+            }
+            self.begins.notified().await;
+        }
+    }
+
     /// Opens a session where the address leads, of several nodes on the `nth`. Where that changes meanwhile it is opened anew: nobody
     /// begins on a node that was taken out.
     ///
