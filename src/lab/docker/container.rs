@@ -394,8 +394,14 @@ impl LabHost for DockerHost {
             () = stop.cancelled() => Err(failed(COPY_WHAT, "nobody wants it any more")),
         };
         if copied.is_err() {
-            remove_container(docker, &volume).await?;
-            remove_volume(docker, &volume).await?;
+            let cleared = async {
+                remove_container(docker, &volume).await?;
+                remove_volume(docker, &volume).await
+            };
+            // Why there is no copy says more; the lab's end clears away what is left.
+            if let Err(error) = cleared.await {
+                tracing::warn!(%error, volume, "could not clear away a copy");
+            }
         }
         let (kind, bytes) = copied?;
         Ok(Copied { kind, bytes, place: Place::Volume(volume) })
