@@ -89,8 +89,10 @@ fn rebuilt_table_on_18() {
 
 #[test]
 fn rebuilt_table_on_two_shards() {
-    let _machine = beside_others();
-    pair_over("rebuilt-table", "native", "[topology]\nversion = \"15\"\nshards = 2");
+    for lab in LABS {
+        let _machine = beside_others();
+        pair_over("rebuilt-table", lab, "[topology]\nversion = \"15\"\nshards = 2");
+    }
 }
 
 #[test]
@@ -132,7 +134,9 @@ fn renamed_column() {
 /// A program that reads a feed ends, or does not.
 #[test]
 fn feed_consumer() {
-    pair_on("feed-consumer", "native", "mariadb", "10.11");
+    for lab in LABS {
+        pair_on("feed-consumer", lab, "mariadb", "10.11");
+    }
 }
 
 #[test]
@@ -190,6 +194,11 @@ fn half_fleet() {
 }
 
 #[test]
+fn half_fleet_on_10_5() {
+    pair_on("half-fleet", "docker", "mariadb", "10.5");
+}
+
+#[test]
 fn half_fleet_on_mysql() {
     pair_on("half-fleet", "docker", "mysql", "9.7");
 }
@@ -212,7 +221,14 @@ fn drifted_replica_on_mysql() {
 /// Four servers: two shards of two that write to each other.
 #[test]
 fn forgotten_shard() {
-    pair_on("forgotten-shard", "native", "mariadb", "10.11");
+    for lab in LABS {
+        pair_on("forgotten-shard", lab, "mariadb", "10.11");
+    }
+}
+
+#[test]
+fn forgotten_shard_on_mysql() {
+    pair_on("forgotten-shard", "docker", "mysql", "9.7");
 }
 
 /// Half of four servers at a time: the side of every shard at once.
