@@ -40,6 +40,8 @@ pub struct RunSettings {
     pub keep: bool,
     /// Row values and literals of error messages go into the reports.
     pub show_values: bool,
+    /// How much of baselines stays on this machine; none = no baseline is used or kept.
+    pub cache_bytes: Option<u64>,
     pub terminal: TerminalSettings,
 }
 
@@ -48,6 +50,8 @@ pub struct RunSettings {
 pub struct UpSettings {
     pub scenario: PathBuf,
     pub lab: LabChoice,
+    /// As in [`RunSettings`].
+    pub cache_bytes: Option<u64>,
 }
 
 /// How the terminal is written to.

@@ -16,6 +16,9 @@ _rehearsal() {
             ",$1")
                 cmd="rehearsal"
                 ;;
+            rehearsal,cache)
+                cmd="rehearsal__subcmd__cache"
+                ;;
             rehearsal,check)
                 cmd="rehearsal__subcmd__check"
                 ;;
@@ -48,6 +51,27 @@ _rehearsal() {
                 ;;
             rehearsal,up)
                 cmd="rehearsal__subcmd__up"
+                ;;
+            rehearsal__subcmd__cache,help)
+                cmd="rehearsal__subcmd__cache__subcmd__help"
+                ;;
+            rehearsal__subcmd__cache,ls)
+                cmd="rehearsal__subcmd__cache__subcmd__ls"
+                ;;
+            rehearsal__subcmd__cache,prune)
+                cmd="rehearsal__subcmd__cache__subcmd__prune"
+                ;;
+            rehearsal__subcmd__cache__subcmd__help,help)
+                cmd="rehearsal__subcmd__cache__subcmd__help__subcmd__help"
+                ;;
+            rehearsal__subcmd__cache__subcmd__help,ls)
+                cmd="rehearsal__subcmd__cache__subcmd__help__subcmd__ls"
+                ;;
+            rehearsal__subcmd__cache__subcmd__help,prune)
+                cmd="rehearsal__subcmd__cache__subcmd__help__subcmd__prune"
+                ;;
+            rehearsal__subcmd__help,cache)
+                cmd="rehearsal__subcmd__help__subcmd__cache"
                 ;;
             rehearsal__subcmd__help,check)
                 cmd="rehearsal__subcmd__help__subcmd__check"
@@ -82,6 +106,12 @@ _rehearsal() {
             rehearsal__subcmd__help,up)
                 cmd="rehearsal__subcmd__help__subcmd__up"
                 ;;
+            rehearsal__subcmd__help__subcmd__cache,ls)
+                cmd="rehearsal__subcmd__help__subcmd__cache__subcmd__ls"
+                ;;
+            rehearsal__subcmd__help__subcmd__cache,prune)
+                cmd="rehearsal__subcmd__help__subcmd__cache__subcmd__prune"
+                ;;
             *)
                 ;;
         esac
@@ -89,12 +119,122 @@ _rehearsal() {
 
     case "${cmd}" in
         rehearsal)
-            opts="-q -v -h -V --quiet --verbose --help --version run check up down report diff doctor ls clean explain help"
+            opts="-q -v -h -V --quiet --verbose --help --version run check up down report diff doctor ls clean cache explain help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rehearsal__subcmd__cache)
+            opts="-q -v -h -V --quiet --verbose --help --version ls prune help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rehearsal__subcmd__cache__subcmd__help)
+            opts="ls prune help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rehearsal__subcmd__cache__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rehearsal__subcmd__cache__subcmd__help__subcmd__ls)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rehearsal__subcmd__cache__subcmd__help__subcmd__prune)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rehearsal__subcmd__cache__subcmd__ls)
+            opts="-q -v -h -V --format --quiet --verbose --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rehearsal__subcmd__cache__subcmd__prune)
+            opts="-q -v -h -V --unused-for --to --quiet --verbose --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --unused-for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -211,8 +351,50 @@ _rehearsal() {
             return 0
             ;;
         rehearsal__subcmd__help)
-            opts="run check up down report diff doctor ls clean explain help"
+            opts="run check up down report diff doctor ls clean cache explain help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rehearsal__subcmd__help__subcmd__cache)
+            opts="ls prune"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rehearsal__subcmd__help__subcmd__cache__subcmd__ls)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rehearsal__subcmd__help__subcmd__cache__subcmd__prune)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -411,7 +593,7 @@ _rehearsal() {
             return 0
             ;;
         rehearsal__subcmd__run)
-            opts="-q -v -h -V --lab --out --format --keep --show-values --quiet --verbose --help --version"
+            opts="-q -v -h -V --lab --out --format --keep --show-values --no-cache --cache-size --quiet --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -429,6 +611,10 @@ _rehearsal() {
                     COMPREPLY=($(compgen -W "terminal json markdown html junit events" -- "${cur}"))
                     return 0
                     ;;
+                --cache-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -437,7 +623,7 @@ _rehearsal() {
             return 0
             ;;
         rehearsal__subcmd__up)
-            opts="-q -v -h -V --lab --format --quiet --verbose --help --version"
+            opts="-q -v -h -V --lab --format --no-cache --cache-size --quiet --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -449,6 +635,10 @@ _rehearsal() {
                     ;;
                 --format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --cache-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)

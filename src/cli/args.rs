@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
+use bytesize::ByteSize;
 use clap::{Args, Parser, ValueEnum};
 use console::Term;
 
@@ -15,7 +16,7 @@ const EXIT_CODES: &str = "Exit codes: 0 passed, 1 the release failed its rehears
 const ENVIRONMENT: &str = "\
 Environment:
   REHEARSAL_LAB      the lab, where --lab names none
-  REHEARSAL_LAB_DIR  folder of the labs [default: rehearsal-UID in the temporary folder]
+  REHEARSAL_LAB_DIR  folder of the labs and of baselines [default: rehearsal-UID in the temporary folder]
   DOCKER_HOST        where Docker listens [default: /var/run/docker.sock]
   NO_COLOR           no colours, unless it is empty
   CI                 plain lines instead of moving ones
@@ -72,6 +73,7 @@ pub enum Subcommand {
     /// List the labs on this machine, live and left behind.
     Ls,
     Clean(CleanArgs),
+    Cache(super::cache::CacheArgs),
     Explain(ExplainArgs),
 }
 
@@ -99,6 +101,25 @@ pub struct RunArgs {
     /// Let row values and literals of error messages into logs and reports.
     #[arg(long)]
     pub show_values: bool,
+    #[command(flatten)]
+    pub cache: CacheFlags,
+}
+
+/// Whether baselines are used and kept.
+#[derive(Debug, Args)]
+pub struct CacheFlags {
+    /// Restore anew, and keep nothing for later runs.
+    #[arg(long, env = "REHEARSAL_NO_CACHE", value_parser = clap::builder::FalseyValueParser::new())]
+    pub no_cache: bool,
+    /// How much of restored clusters stays on this machine for later runs.
+    #[arg(long, value_name = "SIZE", env = "REHEARSAL_CACHE_SIZE", default_value = "10GB")]
+    pub cache_size: ByteSize,
+}
+
+impl CacheFlags {
+    fn bytes(&self) -> Option<u64> {
+        (!self.no_cache).then_some(self.cache_size.as_u64())
+    }
 }
 
 impl RunArgs {
@@ -110,6 +131,7 @@ impl RunArgs {
             format: self.format.into(),
             keep: self.keep,
             show_values: self.show_values,
+            cache_bytes: self.cache.bytes(),
             terminal,
         }
     }
@@ -143,11 +165,13 @@ pub struct UpArgs {
     /// What standard output carries at the end.
     #[arg(long, value_enum, default_value_t = TextFormat::Text)]
     pub format: TextFormat,
+    #[command(flatten)]
+    pub cache: CacheFlags,
 }
 
 impl UpArgs {
     pub fn settings(&self) -> UpSettings {
-        UpSettings { scenario: self.scenario.clone(), lab: self.lab.into() }
+        UpSettings { scenario: self.scenario.clone(), lab: self.lab.into(), cache_bytes: self.cache.bytes() }
     }
 }
 
@@ -190,7 +214,7 @@ pub struct DoctorArgs {
     pub format: TextFormat,
 }
 
-/// Remove what killed runs left: servers, containers, images, folders.
+/// Remove what killed runs left: servers, containers, volumes, folders. Baselines are for `rehearsal cache prune`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Images that were built for `packages` or `extensions` are kept for the next run. Remove them with

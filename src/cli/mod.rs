@@ -2,6 +2,7 @@
 //! standard error; exit codes.
 
 mod args;
+mod cache;
 pub mod diff;
 mod doctor;
 mod show;
@@ -12,6 +13,7 @@ use clap::{CommandFactory, FromArgMatches};
 use tokio_util::sync::CancellationToken;
 
 use self::args::{Cli, Subcommand, TextFormat};
+use self::cache::CacheCommand;
 use crate::commands;
 
 /// The program. Exit codes: 0 passed, 1 the release failed its rehearsal, 2 usage or scenario error, 3 inconclusive, 130 and 143 after
@@ -75,6 +77,15 @@ async fn dispatch(cli: &Cli) -> i32 {
         Subcommand::Doctor(args) => Ok(show::doctor(&commands::doctor::run().await, args.format, &terminal)),
         Subcommand::Ls => commands::clean::list().map(|labs| show::labs(&labs)),
         Subcommand::Clean(args) => commands::clean::run(args.run.as_deref()).await.map(|reaped| show::reaped(&reaped)),
+        Subcommand::Cache(args) => match &args.command {
+            CacheCommand::Ls { format } => {
+                commands::cache::list().await.map(|baselines| show::text(&cache::listed(&baselines, *format)))
+            }
+            CacheCommand::Prune { unused_for, to } => {
+                let which = cache::which(*unused_for, *to);
+                commands::cache::prune(which).await.map(|gone| show::text(&cache::pruned(&gone)))
+            }
+        },
         Subcommand::Explain(args) => commands::explain::run(&args.code).map(|codes| show::explain(&codes)),
     };
     shown.unwrap_or_else(|error| show::error(&error, &terminal))

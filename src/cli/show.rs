@@ -184,6 +184,11 @@ pub fn reaped(reaped: &[Reaped]) -> i32 {
     0
 }
 
+/// A result that is text already.
+pub fn text(text: &str) -> i32 {
+    if out(text) { 0 } else { 3 }
+}
+
 pub fn explain(codes: &[Code]) -> i32 {
     match codes {
         [code] => out(&report::explain(*code)),

@@ -1,5 +1,6 @@
 //! One file a subcommand: wiring only. Each returns data that `cli` and `report` show, or an [`Error`] that knows its exit code.
 
+pub mod cache;
 pub mod check;
 pub mod clean;
 pub mod diff;

@@ -38,7 +38,8 @@ pub struct RunDone {
 /// # Errors
 /// Before anything started: a wrong scenario, wrong flags, or a machine without any server for it.
 pub async fn run(settings: &RunSettings, displays: Vec<Box<dyn Reporter>>) -> Result<RunDone, Error> {
-    let Prepared { scenario, lab, snapshot, touched, base } = prepare(&settings.scenario, settings.lab).await?;
+    let Prepared { scenario, lab, snapshot, touched, setup_files, base } =
+        prepare(&settings.scenario, settings.lab).await?;
     let id = run_id();
     let folder = make_folder(settings, &id)?;
     let clock = Clock::start();
@@ -51,7 +52,7 @@ pub async fn run(settings: &RunSettings, displays: Vec<Box<dyn Reporter>>) -> Re
     events.send(started(&scenario, &id, lab, &base));
     let rehearsal = Rehearsal {
         scenario: &scenario,
-        lab: chosen(lab),
+        lab,
         base: &base,
         run: &id,
         folder: &folder,
@@ -59,6 +60,8 @@ pub async fn run(settings: &RunSettings, displays: Vec<Box<dyn Reporter>>) -> Re
         show_values: settings.show_values,
         snapshot,
         touched,
+        setup_files: &setup_files,
+        cache_bytes: settings.cache_bytes,
     };
     let kept = run::rehearse(&rehearsal, &events, &cancel).await;
     events.send(Event::RunEnded { elapsed_ms: clock.now_ms() });
@@ -76,6 +79,8 @@ pub(super) struct Prepared {
     pub snapshot: Option<snapshot::Prepared>,
     /// Identifiers in the plan's text; none = a program may touch any table.
     pub touched: Option<BTreeSet<String>>,
+    /// Files of the setup's scripts.
+    pub setup_files: BTreeSet<PathBuf>,
     pub base: Base,
 }
 
@@ -99,15 +104,7 @@ pub(super) async fn prepare(scenario: &Path, lab: LabChoice) -> Result<Prepared,
         }
     })?;
     let base = Base::open().map_err(no_lab)?;
-    Ok(Prepared { scenario, lab, snapshot, touched: read.touched, base })
-}
-
-/// A lab that was chosen, as what is asked for.
-pub(super) fn chosen(lab: LabKind) -> LabChoice {
-    match lab {
-        LabKind::Native => LabChoice::Native,
-        LabKind::Docker => LabChoice::Docker,
-    }
+    Ok(Prepared { scenario, lab, snapshot, touched: read.touched, setup_files: read.setup_files, base })
 }
 
 fn finish(

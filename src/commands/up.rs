@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::run::{Prepared, chosen, no_lab, prepare, run_id, started};
+use super::run::{Prepared, no_lab, prepare, run_id, started};
 use super::{Error, signals, with_causes};
 use crate::event::log::LogWriter;
 use crate::event::{Event, Recorded};
@@ -77,7 +77,8 @@ pub enum Role {
 /// A wrong scenario, a machine or lab that could not, a setup that failed, or a signal. Nothing runs then, and what was recorded of a
 /// failure stays in a folder that the error names.
 pub async fn run(settings: &UpSettings, displays: Vec<Box<dyn Reporter>>) -> Result<Up, Error> {
-    let Prepared { scenario, lab, snapshot, touched, base } = prepare(&settings.scenario, settings.lab).await?;
+    let Prepared { scenario, lab, snapshot, touched, setup_files, base } =
+        prepare(&settings.scenario, settings.lab).await?;
     let id = run_id();
     let folder = Path::new(".rehearsal/runs").join(&id);
     std::fs::create_dir_all(&folder).map_err(|error| no_folder(&folder, error.into()))?;
@@ -90,7 +91,7 @@ pub async fn run(settings: &UpSettings, displays: Vec<Box<dyn Reporter>>) -> Res
     events.send(started(&scenario, &id, lab, &base));
     let rehearsal = Rehearsal {
         scenario: &scenario,
-        lab: chosen(lab),
+        lab,
         base: &base,
         run: &id,
         folder: &folder,
@@ -98,6 +99,8 @@ pub async fn run(settings: &UpSettings, displays: Vec<Box<dyn Reporter>>) -> Res
         show_values: false,
         snapshot,
         touched,
+        setup_files: &setup_files,
+        cache_bytes: settings.cache_bytes,
     };
     let mut released = run::bring_up(&rehearsal, &events, &cancel).await;
     // First, so that no signal comes after the last event.

@@ -1,7 +1,7 @@
 //! The session that runs a release, whatever the engine: the very one that the engine's own client would have.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -98,6 +98,8 @@ pub struct Checked {
     pub problems: Vec<ScriptProblem>,
     /// Identifiers in its statements, in lower case; none where nobody can tell them from other words.
     pub identifiers: Option<BTreeSet<String>>,
+    /// The script's files, with those that it includes, whatever its conditions say.
+    pub files: BTreeSet<PathBuf>,
 }
 
 /// A script, read as the engine's own client reads it.
@@ -125,11 +127,11 @@ impl Script {
         match self {
             Script::Postgres(script) => {
                 let checked = script.check();
-                Checked { problems: checked.problems, identifiers: Some(checked.identifiers) }
+                Checked { problems: checked.problems, identifiers: Some(checked.identifiers), files: checked.files }
             }
             Script::Mysql(script) => {
                 let checked = script.check();
-                Checked { problems: checked.problems, identifiers: checked.identifiers }
+                Checked { problems: checked.problems, identifiers: checked.identifiers, files: checked.files }
             }
         }
     }

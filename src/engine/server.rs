@@ -202,6 +202,21 @@ pub trait Server: Send + Sync {
         Err(ServerError::Subscription { what: "the engine has no subscriptions".to_owned(), hint: None })
     }
 
+    /// From its next start on it follows nobody by what its data says, until [`Server::follow_again`]; it runs. What its data says may be the
+    /// address of a server of somebody else by then.
+    ///
+    /// # Errors
+    /// It refuses.
+    async fn rest(&self) -> Result<(), ServerError> {
+        Ok(())
+    }
+
+    /// Goes on following the other of its pair or, with a feed, whom it subscribes to, from where it was when both were stopped; both run.
+    ///
+    /// # Errors
+    /// It refuses.
+    async fn follow_again(&self, other: &dyn Server, feed: Option<&Feed>) -> Result<(), ServerError>;
+
     /// The wanted database, as superuser.
     ///
     /// # Errors
@@ -332,6 +347,27 @@ pub fn on_existing(
     })
 }
 
+/// The server of a clone in the host's folder, whose superuser has that password; of a replica, with its name and a clone of whom it
+/// replicates, which has a host already. It is not started yet.
+///
+/// # Errors
+/// The host cannot be written to.
+pub async fn on_clone(
+    engine: EngineKind,
+    host: Arc<dyn Host>,
+    wanted: Wanted,
+    password: String,
+    replicates: Option<(&str, &dyn Server)>,
+) -> Result<Box<dyn Server>, ServerError> {
+    Ok(match engine {
+        EngineKind::Postgres => Box::new(postgres::Server::on_clone(host, wanted, password, replicates).await?),
+        EngineKind::Mysql | EngineKind::Mariadb => {
+            let upstream = replicates.map(|(_, upstream)| upstream);
+            Box::new(mysql::Server::on_clone(engine, host, wanted, password, upstream)?)
+        }
+    })
+}
+
 /// Checks that the server can create these extensions, each at its version where one is asked for.
 ///
 /// # Errors
@@ -358,6 +394,17 @@ pub async fn lacking_extensions(
         EngineKind::Postgres => installation::lacking(programs, wanted).await,
         // A scenario cannot ask for them.
         EngineKind::Mysql | EngineKind::Mariadb => Ok(Vec::new()),
+    }
+}
+
+/// What an installation with its programs in this folder brings that a server's data may come to hold, beside the server's own release.
+///
+/// # Errors
+/// The installation does not say.
+pub async fn brought_along(engine: EngineKind, programs: &Path) -> io::Result<BTreeMap<String, String>> {
+    match engine {
+        EngineKind::Postgres => installation::controls(programs).await,
+        EngineKind::Mysql | EngineKind::Mariadb => Ok(BTreeMap::new()),
     }
 }
 

@@ -84,6 +84,15 @@ pub enum Event {
         /// Settings that make the lab unlike production: `fsync` off and the like. Name to value.
         relaxed: BTreeMap<String, String>,
     },
+    /// The nodes began as clones of a baseline, and what follows of the restore was told when that was made.
+    BaselineCloned {
+        made: jiff::Timestamp,
+        clone: CloneKind,
+        /// Of all nodes.
+        bytes: u64,
+        /// From when the nodes were asked for until all of them answered.
+        elapsed_ms: f64,
+    },
     Restored {
         node: String,
         /// "empty", "dump", "url".

@@ -9,15 +9,24 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Copied, CopyKind, LabError, Place};
 
+/// How links to what is copied beside a copy are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Links {
+    Absolute,
+    /// The copy and what lies beside it will be moved together.
+    Relative,
+}
+
 /// Copies `from` to `to`, which must not exist, with owners and modes. Links to folders elsewhere are followed: their content is
 /// copied beside `to`, since two servers must not share it. `stop` ends it before the next file.
 ///
 /// # Errors
 /// A file cannot be read or written; what was copied so far stays.
-pub(super) fn tree(from: &Path, to: &Path, stop: &CancellationToken) -> Result<Copied, LabError> {
+pub(super) fn tree(from: &Path, to: &Path, links: Links, stop: &CancellationToken) -> Result<Copied, LabError> {
     let kind =
         if can_reflink(from, to).map_err(|source| failed(to, source))? { CopyKind::Reflink } else { CopyKind::Files };
-    let mut copy = Copy { kind, bytes: 0, linked: 0, beside: beside(to), stop };
+    let (from, to) = (&from.canonicalize().map_err(|source| failed(from, source))?, to);
+    let mut copy = Copy { kind, bytes: 0, linked: 0, from, to, beside: beside(to), links, stop };
     copy.folder(from, to)?;
     Ok(Copied { kind, bytes: copy.bytes, place: Place::Folder(to.to_owned()) })
 }
@@ -57,7 +66,10 @@ struct Copy<'a> {
     kind: CopyKind,
     bytes: u64,
     linked: usize,
+    from: &'a Path,
+    to: &'a Path,
     beside: PathBuf,
+    links: Links,
     stop: &'a CancellationToken,
 }
 
@@ -82,18 +94,36 @@ impl Copy<'_> {
 
     fn link(&mut self, from: &Path, to: &Path) -> Result<(), LabError> {
         let mut target = fs::read_link(from).map_err(|source| failed(from, source))?;
-        if target.is_absolute() && target.is_dir() {
+        if let Some(elsewhere) = self.elsewhere(from) {
             if self.linked == 0 {
                 fs::create_dir(&self.beside).map_err(|source| failed(&self.beside, source))?;
-                let found = fs::metadata(&target).map_err(|source| failed(&target, source))?;
+                let found = fs::metadata(&elsewhere).map_err(|source| failed(&elsewhere, source))?;
                 like(&found, &self.beside).map_err(|source| failed(&self.beside, source))?;
             }
             self.linked += 1;
             let copied = self.beside.join(self.linked.to_string());
-            self.folder(&target, &copied)?;
-            target = copied;
+            self.folder(&elsewhere, &copied)?;
+            target = match self.links {
+                Links::Absolute => copied,
+                Links::Relative => self.as_seen_from(to, &copied),
+            };
         }
         symlink(&target, to).map_err(|source| failed(to, source))
+    }
+
+    /// The folder that a link leads to, if that is not part of what is copied.
+    fn elsewhere(&self, link: &Path) -> Option<PathBuf> {
+        let target = link.canonicalize().ok()?;
+        (target.is_dir() && !target.starts_with(self.from)).then_some(target)
+    }
+
+    /// A path beside the copy, from a link in it.
+    fn as_seen_from(&self, link: &Path, beside: &Path) -> PathBuf {
+        let top = self.to.parent().unwrap_or(self.to);
+        // One up for each folder between the link and the top.
+        let depth = link.strip_prefix(top).map_or(1, |below| below.components().count()) - 1;
+        let up = std::iter::repeat_n("..", depth).collect::<PathBuf>();
+        up.join(beside.strip_prefix(top).unwrap_or(beside))
     }
 
     fn file(&mut self, from: &Path, to: &Path) -> io::Result<()> {

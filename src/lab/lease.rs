@@ -310,6 +310,10 @@ impl Lease {
         Ok(Lease { base: base.clone(), id, folder, file: Mutex::new(Some(file)), data })
     }
 
+    pub(super) fn base(&self) -> &Base {
+        &self.base
+    }
+
     pub(super) fn id(&self) -> &str {
         &self.id
     }
@@ -320,8 +324,17 @@ impl Lease {
 
     /// Labels for whatever of this lab lives outside its folder.
     pub(super) fn labels(&self) -> [(&'static str, String); 5] {
+        self.labels_as("rehearsal.lab")
+    }
+
+    /// Labels for a part of a baseline, which may outlive the lab that makes it.
+    pub(super) fn labels_of_baseline(&self) -> [(&'static str, String); 5] {
+        self.labels_as("rehearsal.baseline")
+    }
+
+    fn labels_as(&self, maker: &'static str) -> [(&'static str, String); 5] {
         [
-            ("rehearsal.lab", self.id.clone()),
+            (maker, self.id.clone()),
             ("rehearsal.base", self.base.id.clone()),
             ("rehearsal.run", self.data.run.clone()),
             ("rehearsal.machine", self.data.machine.clone()),

@@ -3,6 +3,7 @@
 //! A [`Lab`] belongs to one run and holds a locked lease file. Whoever kills the run frees the lock with it, so the next run can tell
 //! what is left over ([`reap`]) from what is alive.
 
+pub mod baseline;
 pub mod lease;
 pub mod reap;
 
@@ -46,6 +47,15 @@ impl LabKind {
         match self {
             LabKind::Native => "native",
             LabKind::Docker => "docker",
+        }
+    }
+}
+
+impl From<LabKind> for LabChoice {
+    fn from(kind: LabKind) -> LabChoice {
+        match kind {
+            LabKind::Native => LabChoice::Native,
+            LabKind::Docker => LabChoice::Docker,
         }
     }
 }
@@ -207,6 +217,10 @@ enum Place {
     Folder(PathBuf),
     /// In a Docker Engine.
     Volume(String),
+    /// A baseline's, which is to be cloned.
+    Stored(PathBuf),
+    /// As [`Place::Stored`], in a Docker Engine.
+    StoredVolume(String),
 }
 
 /// A host of a lab: what engine code sees of it, and what only its lab's owner may do.
@@ -221,6 +235,12 @@ pub trait LabHost: Host {
 
     /// Copies a folder of the host, whose server must be stopped. `stop` is cancelled once nobody wants the copy any more.
     async fn copy(&self, folder: &str, stop: &CancellationToken) -> Result<Copied, LabError>;
+
+    /// As [`LabHost::copy`], for a baseline: natively to a folder, or to a volume that outlives the lab.
+    async fn store(&self, folder: &str, to: &Path, stop: &CancellationToken) -> Result<Copied, LabError>;
+
+    /// How it was cloned from a baseline, if it was.
+    fn cloned(&self) -> Option<baseline::Cloned>;
 
     /// Ends the server at once and removes everything. Again is no error.
     async fn destroy(&self) -> Result<(), LabError>;
@@ -313,6 +333,17 @@ pub async fn outfit(kind: LabKind, node: &str, software: &Software) -> Result<Ou
     }
 }
 
+/// What that lab would run as this server: the same text as long as it is the same installation, or the same image with the same additions.
+///
+/// # Errors
+/// There is no such server, or the Docker Engine does not say.
+pub async fn identity(kind: LabKind, software: &Software) -> Result<String, LabError> {
+    match kind {
+        LabKind::Native => native::identity(software).await,
+        LabKind::Docker => docker::identity(software).await,
+    }
+}
+
 /// The folder with the server's programs, where that lab runs the server from this machine's own files.
 pub async fn programs(kind: LabKind, software: &Software) -> Option<PathBuf> {
     match kind {
@@ -383,7 +414,7 @@ impl LabHandle {
         let _unwanted = stop.clone().drop_guard();
         let task = self.work.spawn(async move {
             let host: Arc<dyn LabHost> = match kind {
-                LabKind::Native => Arc::new(native::NativeHost::create(&lease, &name, &software, from).await?),
+                LabKind::Native => Arc::new(native::NativeHost::create(&lease, &name, &software, from, &stop).await?),
                 LabKind::Docker => Arc::new(docker::DockerHost::create(&lease, &name, &software, from, &stop).await?),
             };
             hosts.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&host));
@@ -437,7 +468,7 @@ impl Lab {
         let destroyed = futures::future::join_all(hosts.iter().map(|host| host.destroy())).await;
         let swept = match kind {
             LabKind::Native => Ok(()),
-            LabKind::Docker => docker::sweep(lease.id()).await,
+            LabKind::Docker => docker::sweep(lease.id(), lease.base()).await,
         };
         destroyed.into_iter().chain([settled, swept]).collect::<Result<(), LabError>>()?;
         // What could not be removed keeps its folder, and the next run tries again.

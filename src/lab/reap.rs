@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::lease::{Base, Examined, LabState, remove_folder};
 use super::process::Identity;
-use super::{LabError, blocking, docker};
+use super::{LabError, baseline, blocking, docker};
 
 /// Ending of the files that name a server's process.
 pub(super) const PID: &str = "pid";
@@ -56,6 +56,7 @@ async fn clear(
                 tracing::warn!(%error, lab = lab.info.id, "could not clear away what a run left");
             }
         }
+        baseline::clear(&here)?;
         Ok(reaped)
     })
     .await?;

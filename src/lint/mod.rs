@@ -1,9 +1,9 @@
 //! What can be known of a plan's SQL, and of the workloads', before anything starts.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::engine::release::Script;
+use crate::engine::release::{Checked, Script};
 use crate::engine::script::{ScriptProblem, Source};
 use crate::engine::workload::Template;
 use crate::scenario::{Action, Scenario, Step};
@@ -15,18 +15,20 @@ pub struct Read {
     pub problems: Vec<ScriptProblem>,
     /// Identifiers in the steps' statements, in lower case; none where a program may touch any table.
     pub touched: Option<BTreeSet<String>>,
+    /// Files of the setup's scripts, with those that they include.
+    pub setup_files: BTreeSet<PathBuf>,
 }
 
 /// Reads every script of the scenario, undo, setup and workloads included, without running any.
 pub fn read(scenario: &Scenario) -> Read {
     let folder = scenario.file.parent().unwrap_or(Path::new("."));
-    let mut problems = Vec::new();
+    let (mut problems, mut setup_files) = (Vec::new(), BTreeSet::new());
     for step in &scenario.setup {
-        read_step(scenario, step, folder, &mut problems);
+        setup_files.extend(read_step(scenario, step, folder, &mut problems).files);
     }
     let mut touched = Some(BTreeSet::new());
     for step in &scenario.steps {
-        let identifiers = read_step(scenario, step, folder, &mut problems);
+        let identifiers = read_step(scenario, step, folder, &mut problems).identifiers;
         touched = touched.zip(identifiers).map(|(mut touched, more)| {
             touched.extend(more);
             touched
@@ -39,16 +41,11 @@ pub fn read(scenario: &Scenario) -> Read {
             problems.extend(wrong);
         }
     }
-    Read { problems, touched }
+    Read { problems, touched, setup_files }
 }
 
-/// Identifiers in the step's own statements; none for a program.
-fn read_step(
-    scenario: &Scenario,
-    step: &Step,
-    folder: &Path,
-    problems: &mut Vec<ScriptProblem>,
-) -> Option<BTreeSet<String>> {
+/// Of the step's own statements; none may touch any table where it is a program.
+fn read_step(scenario: &Scenario, step: &Step, folder: &Path, problems: &mut Vec<ScriptProblem>) -> Checked {
     for undo in &step.undo {
         read_step(scenario, undo, folder, problems);
     }
@@ -59,7 +56,7 @@ fn read_step(
             file: scenario.file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             line: step.line,
         },
-        Action::Command(_) => return None,
+        Action::Command(_) => return Checked::default(),
         Action::Analyze { .. }
         | Action::Restart
         | Action::WaitFor { .. }
@@ -69,17 +66,17 @@ fn read_step(
         | Action::Compare { .. }
         | Action::TakeOut { .. }
         | Action::PutBack { .. }
-        | Action::Route { .. } => return Some(BTreeSet::new()),
+        | Action::Route { .. } => return Checked { identifiers: Some(BTreeSet::new()), ..Checked::default() },
     };
     match Script::open(scenario.topology.engine, source, folder) {
         Ok(script) => {
-            let checked = script.check();
-            problems.extend(checked.problems);
-            checked.identifiers
+            let mut checked = script.check();
+            problems.append(&mut checked.problems);
+            checked
         }
         Err(problem) => {
             problems.push(problem);
-            Some(BTreeSet::new())
+            Checked { identifiers: Some(BTreeSet::new()), ..Checked::default() }
         }
     }
 }

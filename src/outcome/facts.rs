@@ -25,6 +25,8 @@ pub struct Facts<'a> {
     /// The last count of each table, by bare name.
     pub sizes: BTreeMap<&'a str, &'a TableSize>,
     pub clone: Option<CloneKind>,
+    /// When the baseline was made that the nodes began with.
+    pub baseline: Option<jiff::Timestamp>,
     pub probes: BTreeMap<u32, ProbeFacts<'a>>,
     pub not_probed: Vec<(u64, &'a NotProbed)>,
     /// Tables on which a transaction was kept open, by bare name.
@@ -265,6 +267,7 @@ impl<'a> Facts<'a> {
             nodes: Vec::new(),
             sizes: BTreeMap::new(),
             clone: None,
+            baseline: None,
             probes: BTreeMap::new(),
             not_probed: Vec::new(),
             readers: BTreeSet::new(),
@@ -322,6 +325,10 @@ impl<'a> Facts<'a> {
                 self.sizes.extend(tables.iter().map(|size| (bare(&size.table), size)));
             }
             Event::BeforeKept { clone, .. } => self.clone = Some(*clone),
+            Event::BaselineCloned { made, clone, .. } => {
+                self.clone = Some(*clone);
+                self.baseline = Some(*made);
+            }
             Event::ProbesDerived { node, probes, not_probed, .. } => {
                 let known = probes.iter().map(|spec| (spec.id, ProbeFacts { spec, node, dropped: None }));
                 self.probes.extend(known);

@@ -42,6 +42,9 @@ pub struct Outcome {
     pub cores: usize,
     /// How the before state was kept; none if it was not.
     pub clone: Option<CloneKind>,
+    /// When the baseline was made that the nodes began with, RFC 3339; none if the run restored its snapshot itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
     pub nodes: Vec<Node>,
     /// Errors first, in the order of the codes.
     pub findings: Vec<Finding>,

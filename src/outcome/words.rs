@@ -26,6 +26,12 @@ pub fn moment(ms: f64) -> String {
     format!("+{:.2} s", ms.max(0.0) / 1e3)
 }
 
+/// A date of RFC 3339 as people read it: "2026-11-22 01:02 UTC".
+pub fn date(rfc3339: &str) -> String {
+    let parsed = rfc3339.parse::<jiff::Timestamp>();
+    parsed.map_or_else(|_| rfc3339.to_owned(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string())
+}
+
 /// "50,000,000".
 pub fn number(value: u64) -> String {
     let digits = value.to_string();

@@ -1,5 +1,6 @@
 //! The rehearsal itself: the dispatcher of events, and the tasks that send them.
 
+mod baseline;
 pub mod blockers;
 pub mod clock;
 pub mod command;
@@ -12,6 +13,7 @@ pub mod observer;
 pub mod observing;
 pub mod owners;
 mod plan;
+mod preparing;
 pub mod probes;
 mod program;
 pub mod readers;

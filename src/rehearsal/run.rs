@@ -3,14 +3,15 @@
 //! Nothing here judges: whatever happens becomes an event, and the outcome is a fold of those.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use futures::future::{join, join_all, try_join_all};
+use futures::future::{join, join_all};
 use tokio_util::sync::CancellationToken;
 
+use super::baseline;
 use super::consumers::{Around, Consumers, Planned};
 use super::dispatcher::Events;
 use super::failure::{Failure, LOG_LINES, died, explained, machines_trouble};
@@ -19,25 +20,23 @@ use super::program;
 use super::replication::{self, Why};
 use super::routes::consumer_login;
 use super::routing;
-use super::step::{Runner, StepEnd};
+use super::step::Runner;
 use super::watching::{Watched, Watching};
 use crate::diff::{self, CompareOptions, DiffError};
 use crate::engine::reading::ReadError;
 use crate::engine::release::Lineage;
 use crate::engine::server;
-use crate::event::{DiffResult, Event, Phase, StepRole, with_causes};
+use crate::event::{DiffResult, Event, Phase, with_causes};
+use crate::lab::LabKind;
 use crate::scenario::{Routing, Scenario};
-use crate::snapshot::{self, Bench, Offer, RestoreRequest};
-use crate::topology::{Base, LabChoice, Node, Released, Topology, TopologyRequest};
+use crate::snapshot::{self, Offer};
+use crate::topology::{Base, Node, Released, Topology, TopologyRequest};
 
 /// How long the probes run alone before the plan: a hundred operations of each on a touched table.
 const CONTROL: Duration = Duration::from_secs(2);
 
 /// How long they run on after it, so that what the last statement broke shows.
 const AFTER: Duration = Duration::from_secs(1);
-
-/// How long one program of a restore may take.
-const RESTORE: Duration = Duration::from_secs(24 * 3600);
 
 /// Samples of each table's differing rows, where values were asked for.
 pub(super) const SAMPLES: usize = 5;
@@ -48,7 +47,7 @@ const RECOVERS: Duration = Duration::from_secs(20);
 /// What is rehearsed, and where its files go.
 pub struct Rehearsal<'a> {
     pub scenario: &'a Scenario,
-    pub lab: LabChoice,
+    pub lab: LabKind,
     /// Where labs live on this machine.
     pub base: &'a Base,
     pub run: &'a str,
@@ -59,6 +58,10 @@ pub struct Rehearsal<'a> {
     pub snapshot: Option<snapshot::Prepared>,
     /// Identifiers in the plan's text; none = a program may touch any table.
     pub touched: Option<BTreeSet<String>>,
+    /// Files of the setup's scripts.
+    pub setup_files: &'a BTreeSet<PathBuf>,
+    /// How much of baselines stays on this machine; none = no baseline is used or kept.
+    pub cache_bytes: Option<u64>,
 }
 
 /// Rehearses. Gives what `--keep` left running; every other server that it started is gone when it returns.
@@ -85,7 +88,8 @@ async fn carry_out(
     events: &Events,
     cancel: &CancellationToken,
 ) -> Option<Released> {
-    let topology = match start(rehearsal, events, cancel).await {
+    let key = key(rehearsal).await;
+    let topology = match start(rehearsal, key.as_deref(), events, cancel).await {
         Ok(topology) => topology,
         Err(failure) => {
             tell(events, failure);
@@ -96,7 +100,8 @@ async fn carry_out(
     let gone = Gone::new();
     let ended = {
         let released = Arc::new(AtomicBool::new(false));
-        let stages = Stages { rehearsal, events, topology: &topology, stop: &stop, released: &released };
+        let key = key.as_deref();
+        let stages = Stages { rehearsal, events, topology: &topology, key, stop: &stop, released: &released };
         let writers = topology.writers().map(|writer| watch_server(writer, &gone, &stop));
         let replicas = topology.followers().map(|replica| watch_replica(replica, events, &gone, &stop, &released));
         tokio::select! {
@@ -123,18 +128,43 @@ async fn carry_out(
     finish(topology, keep, events, cancel).await
 }
 
-async fn start(rehearsal: &Rehearsal<'_>, events: &Events, cancel: &CancellationToken) -> Result<Topology, Failure> {
+/// Of the baseline that it may begin with, and that is kept of it otherwise.
+async fn key(rehearsal: &Rehearsal<'_>) -> Option<String> {
+    rehearsal.cache_bytes?;
+    match baseline::key(rehearsal.scenario, rehearsal.setup_files, rehearsal.lab, rehearsal.base.path()).await {
+        Ok(key) => Some(key),
+        Err(why) => {
+            tracing::info!(why, "no baseline is kept");
+            None
+        }
+    }
+}
+
+async fn start(
+    rehearsal: &Rehearsal<'_>,
+    key: Option<&str>,
+    events: &Events,
+    cancel: &CancellationToken,
+) -> Result<Topology, Failure> {
     let logs = rehearsal.folder.join("logs");
     let request = TopologyRequest {
         scenario: rehearsal.scenario,
-        lab: rehearsal.lab,
+        lab: rehearsal.lab.into(),
         run: rehearsal.run,
         logs: &logs,
         base: rehearsal.base,
+        baseline: key,
     };
     let started = Instant::now();
     events.send(Event::PhaseStarted { phase: Phase::Start });
     let topology = Topology::start(&request, cancel).await?;
+    if let Some(why) = topology.not_cloned() {
+        events.send(Event::Warned { what: format!("the baseline that was kept is of no use, and was removed: {why}") });
+    }
+    if let Some(began) = topology.began() {
+        let elapsed_ms = millis(started.elapsed());
+        events.send(Event::BaselineCloned { made: began.made, clone: began.clone, bytes: began.bytes, elapsed_ms });
+    }
     for node in topology.nodes() {
         events.hide(&node.endpoint().password);
         events.hide(node.login_password());
@@ -202,11 +232,13 @@ async fn finish(topology: Topology, keep: bool, events: &Events, cancel: &Cancel
     released
 }
 
-struct Stages<'a> {
-    rehearsal: &'a Rehearsal<'a>,
-    events: &'a Events,
-    topology: &'a Topology,
-    stop: &'a CancellationToken,
+pub(super) struct Stages<'a> {
+    pub rehearsal: &'a Rehearsal<'a>,
+    pub events: &'a Events,
+    pub topology: &'a Topology,
+    /// Of the baseline that is kept of what is made ready; none where none is.
+    key: Option<&'a str>,
+    pub stop: &'a CancellationToken,
     /// The plan has begun.
     released: &'a Arc<AtomicBool>,
 }
@@ -216,7 +248,10 @@ impl Stages<'_> {
         match extent {
             Extent::Whole => self.all().await,
             Extent::UpToPlan => {
-                self.phase(Phase::Restore, self.restore()).await?;
+                let facts = self.phase(Phase::Restore, self.ready()).await?;
+                if let (Some(key), Some(facts)) = (self.key, &facts) {
+                    self.phase(Phase::Keep, self.unless_stopped(self.keep_baseline(key, facts))).await?;
+                }
                 for consumer in &self.rehearsal.scenario.topology.consumers {
                     let what = format!("consumer \"{}\" is not run: it belongs to a rehearsal", consumer.name);
                     self.events.send(Event::Warned { what });
@@ -227,8 +262,8 @@ impl Stages<'_> {
     }
 
     async fn all(&self) -> Result<(), Failure> {
-        self.phase(Phase::Restore, self.restore()).await?;
-        self.phase(Phase::Keep, self.unless_stopped(self.keep_before())).await?;
+        let facts = self.phase(Phase::Restore, self.ready()).await?;
+        self.phase(Phase::Keep, self.unless_stopped(self.keep(self.key, facts.as_ref()))).await?;
         let consumers = self.unless_stopped(self.consumers()).await?;
         let after = self.watched().await;
         consumers.stop().await;
@@ -284,131 +319,11 @@ impl Stages<'_> {
     }
 
     /// For work that may be dropped at any point.
-    async fn unless_stopped<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    pub async fn unless_stopped<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         tokio::select! {
             result = work => result,
             () = self.stop.cancelled() => Err(Failure::Stopped),
         }
-    }
-
-    async fn restore(&self) -> Result<(), Failure> {
-        let Rehearsal { scenario, .. } = self.rehearsal;
-        let started = Instant::now();
-        let prepared;
-        let snapshot = match &self.rehearsal.snapshot {
-            Some(snapshot) => snapshot,
-            None => {
-                self.events.send(Event::Progress { what: "reading the snapshot".into(), done: None, total: None });
-                let (version, node) = (scenario.version(), own_version(scenario));
-                let writer = self.writer();
-                let bench = Bench { host: writer.host(), folder: writer.lab_folder(), version, node };
-                prepared =
-                    snapshot::prepare(scenario.topology.engine, &scenario.snapshot, Some(bench), self.stop).await?;
-                &prepared
-            }
-        };
-        let extensions = &scenario.writer().extensions;
-        snapshot::check(snapshot, &offer(scenario, Some(self.writer()))).await?;
-        let mut tables = Vec::new();
-        let several = self.topology.filled().count() > 1;
-        for node in self.topology.filled() {
-            let of_node = if several { format!("node {}: ", node.name()) } else { String::new() };
-            let endpoint = node.endpoint();
-            let request = RestoreRequest {
-                host: node.host(),
-                endpoint: &endpoint,
-                snapshot,
-                extensions,
-                cancel: self.stop,
-                deadline: RESTORE,
-            };
-            let mut progress = |what: &str, done, total| {
-                self.events.send(Event::Progress { what: format!("{of_node}{what}"), done, total });
-            };
-            let restored = snapshot::restore(&request, &mut progress).await.map_err(Failure::from);
-            let restored = match restored {
-                Err(failure) if several => return Err(failure.of(&format!("node {}", node.name()))),
-                other => other?,
-            };
-            for note in restored.notes {
-                self.events.send(Event::Warned { what: format!("{of_node}{note}") });
-            }
-            tables.push((node, restored.tables));
-        }
-        self.set_up().await?;
-        for (node, restored) in tables {
-            let of_setup = !scenario.setup.is_empty();
-            let tables = if of_setup { snapshot::sizes(&node.endpoint()).await? } else { restored };
-            self.events.send(Event::Restored {
-                node: node.name().to_owned(),
-                kind: snapshot.kind.to_owned(),
-                tables,
-                elapsed_ms: millis(started.elapsed()),
-            });
-        }
-        for table in self.unless_stopped(async { Ok(self.topology.join_peers().await?) }).await? {
-            let what = format!(
-                "pair: table {table} has no key: updates and deletes of it are refused while it is published, as in \
-                 production with FOR ALL TABLES"
-            );
-            self.events.send(Event::Warned { what });
-        }
-        for what in self.unless_stopped(async { Ok(self.topology.subscribe().await?) }).await? {
-            self.events.send(Event::Warned { what });
-        }
-        self.replicas_ready("the snapshot").await
-    }
-
-    /// Until every replica has what was written so far. Before the plan, one that does not is nothing of the release's.
-    async fn replicas_ready(&self, what: &str) -> Result<(), Failure> {
-        let waits = self.topology.links().map(|(from, replica)| async move {
-            let caught_up = replication::caught_up(from, replica, None).await;
-            caught_up.map_err(|behind| (replica, behind))
-        });
-        let waited = tokio::select! {
-            waited = try_join_all(waits) => waited,
-            () = self.stop.cancelled() => return Err(Failure::Stopped),
-        };
-        match waited {
-            Ok(_) => Ok(()),
-            Err((replica, behind)) => Err(Failure::Harness {
-                what: format!("{what} did not arrive on node {}: {}", replica.name(), behind.words()),
-                hint: Some("its last log lines say why".to_owned()),
-                log: replica.log_tail(LOG_LINES).await,
-            }),
-        }
-    }
-
-    /// What was merged since the snapshot. It is not the release's doing, so where it fails there is nothing to rehearse on.
-    async fn set_up(&self) -> Result<(), Failure> {
-        let runner = self.runner(None);
-        for (index, step) in self.rehearsal.scenario.setup.iter().enumerate() {
-            if plan::run_step(&runner, index, step, StepRole::Setup).await?.end == StepEnd::Failed {
-                return Err(Failure::Harness {
-                    what: format!("the setup step \"{}\" failed", step.name),
-                    hint: Some("setup brings the snapshot to where the release begins; mend it first".into()),
-                    log: Vec::new(),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    async fn keep_before(&self) -> Result<(), Failure> {
-        // One after the other: each copies all of its data.
-        for node in self.topology.writers() {
-            let kept = node.keep_before().await?;
-            self.events.send(Event::BeforeKept {
-                node: node.name().to_owned(),
-                clone: kept.clone,
-                bytes: kept.bytes,
-                elapsed_ms: millis(kept.elapsed),
-            });
-            tell_disk(node, self.events).await;
-        }
-        self.replicas_ready("what was written since").await?;
-        self.topology.as_in_production().await?;
-        Ok(())
     }
 
     async fn watch(&self) -> Result<Watching, Failure> {
@@ -521,11 +436,11 @@ impl Stages<'_> {
     }
 
     /// The first shard's.
-    fn writer(&self) -> &Node {
+    pub fn writer(&self) -> &Node {
         self.topology.writers().next().expect("a topology has a writer")
     }
 
-    fn runner<'s>(&'s self, watching: Option<&'s Watching>) -> Runner<'s> {
+    pub fn runner<'s>(&'s self, watching: Option<&'s Watching>) -> Runner<'s> {
         Runner {
             scenario: self.rehearsal.scenario,
             topology: self.topology,
@@ -567,7 +482,7 @@ pub fn offer<'a>(scenario: &'a Scenario, node: Option<&'a Node>) -> Offer<'a> {
 }
 
 /// The node's name, where its version is its own and not the topology's.
-fn own_version(scenario: &Scenario) -> Option<&str> {
+pub(super) fn own_version(scenario: &Scenario) -> Option<&str> {
     (scenario.version() != scenario.topology.version).then_some(&scenario.writer().name)
 }
 

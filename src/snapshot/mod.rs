@@ -2,6 +2,7 @@
 //!
 //! [`prepare`] and [`check`] need no server; [`restore`] needs a started one with the empty database in it.
 
+pub mod digest;
 mod files;
 mod live;
 mod mydumper;

@@ -1,6 +1,7 @@
 //! The nodes of a rehearsal, wired as its scenario says: in each shard one that takes the writes, its replicas, its peer, and its
 //! subscribers.
 
+mod baseline;
 mod node;
 mod replication;
 mod subscription;
@@ -17,10 +18,13 @@ use crate::engine::client_login;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::host::StopMode;
 use crate::engine::server::{self, BoxError, Pairing, ServerError, Wanted};
+use crate::event::with_causes;
 use crate::lab::lease::LeasedNode;
 use crate::lab::{self, Lab, LabError, LabKind};
 use crate::scenario::{self, Scenario};
 
+use self::baseline::Origin;
+pub use self::baseline::{Began, Keeping};
 use self::node::Place;
 pub use self::node::{Disk, Kept, Node};
 pub use crate::engine::server::Trouble;
@@ -96,6 +100,8 @@ pub struct TopologyRequest<'a> {
     pub run: &'a str,
     /// Folder for the servers' logs; made when there is something to put there.
     pub logs: &'a Path,
+    /// Key of the baseline to begin with, if there is one.
+    pub baseline: Option<&'a str>,
 }
 
 /// Servers that answer. [`Topology::shutdown`] it on every path.
@@ -104,10 +110,13 @@ pub struct Topology {
     nodes: Vec<Node>,
     logs: PathBuf,
     pairing: Pairing,
+    began: Option<Began>,
+    not_cloned: Option<String>,
 }
 
 impl Topology {
-    /// Clears away what killed runs left, chooses the lab, and starts every node. A failure or `cancel` leaves nothing.
+    /// Clears away what killed runs left, chooses the lab, and starts every node: as clones of a baseline, or else fresh. A failure or
+    /// `cancel` leaves nothing.
     ///
     /// # Errors
     /// [`TopologyError`]; each is about this machine or its lab, none about the release.
@@ -126,23 +135,73 @@ impl Topology {
             kind = chosen => kind,
             () = cancel.cancelled() => Err(TopologyError::Cancelled),
         }?;
-        // Not given up half way: from here on there is something to clear away.
-        let lab = Lab::open(kind, request.run, base).await?;
+        let mut not_cloned = None;
+        if let Some(key) = request.baseline {
+            let topology = Topology::open(kind, request).await?;
+            match topology.lab.handle().baseline(key).await? {
+                None => return topology.started(request, None, cancel).await,
+                Some(baseline) => {
+                    let origin = Origin::of(baseline, request.scenario);
+                    match topology.started(request, origin.as_ref(), cancel).await {
+                        Ok(topology) if topology.began.is_some() => return Ok(topology),
+                        Err(TopologyError::Cancelled) => return Err(TopologyError::Cancelled),
+                        Err(error) => {
+                            lab::baseline::discard(base, key).await?;
+                            not_cloned = Some(with_causes(&error));
+                        }
+                        // Of another time: it will be replaced.
+                        Ok(topology) => {
+                            lab::baseline::discard(base, key).await?;
+                            return Ok(topology);
+                        }
+                    }
+                }
+            }
+        }
+        let topology = Topology::open(kind, request).await?.started(request, None, cancel).await?;
+        Ok(Topology { not_cloned, ..topology })
+    }
+
+    /// From here on there is something to clear away, so it is not given up half way.
+    async fn open(kind: LabKind, request: &TopologyRequest<'_>) -> Result<Topology, TopologyError> {
+        let lab = Lab::open(kind, request.run, request.base).await?;
         let pairing = server::pairing(request.scenario.topology.engine);
-        let mut topology = Topology { lab, nodes: Vec::new(), logs: request.logs.to_owned(), pairing };
+        let logs = request.logs.to_owned();
+        Ok(Topology { lab, nodes: Vec::new(), logs, pairing, began: None, not_cloned: None })
+    }
+
+    async fn started(
+        mut self,
+        request: &TopologyRequest<'_>,
+        origin: Option<&Origin>,
+        cancel: &CancellationToken,
+    ) -> Result<Topology, TopologyError> {
         let started = tokio::select! {
-            started = topology.start_nodes(request.scenario) => started,
+            started = self.start_nodes(request.scenario, origin) => started,
             () = cancel.cancelled() => Err(TopologyError::Cancelled),
         };
         match started {
-            Ok(()) => Ok(topology),
+            Ok(()) => {
+                self.began = origin.map(|origin| origin.began(&self.nodes));
+                Ok(self)
+            }
             Err(error) => {
-                if let Err(error) = topology.shutdown().await {
+                if let Err(error) = self.shutdown().await {
                     tracing::warn!(%error, "could not clear away a lab that did not start");
                 }
                 Err(error)
             }
         }
+    }
+
+    /// The baseline that it is a clone of.
+    pub fn began(&self) -> Option<&Began> {
+        self.began.as_ref()
+    }
+
+    /// Why it is no clone of the baseline that there was, which is gone now.
+    pub fn not_cloned(&self) -> Option<&str> {
+        self.not_cloned.as_deref()
     }
 
     pub fn lab(&self) -> LabKind {
@@ -310,14 +369,19 @@ impl Topology {
         Ok((passwords, nodes.into_iter().map(leased).collect()))
     }
 
-    async fn start_nodes(&mut self, scenario: &Scenario) -> Result<(), TopologyError> {
+    async fn start_nodes(&mut self, scenario: &Scenario, origin: Option<&Origin>) -> Result<(), TopologyError> {
         let lab = self.lab.handle();
         let engine = scenario.topology.engine;
         let hosts = scenario.topology.nodes.iter().zip(1..).map(|(node, number)| {
             let lab = &lab;
             async move {
                 let software = server::software_of(engine, node);
-                Ok::<_, TopologyError>((node, number, lab.host(&node.name, &software).await?))
+                let stored = origin.and_then(|origin| origin.node(&node.name));
+                let host = match &stored {
+                    None => lab.host(&node.name, &software).await?,
+                    Some(at) => lab.host_of(&node.name, &software, &at.baseline, &at.stored).await?,
+                };
+                Ok::<_, TopologyError>((node, number, host, stored))
             }
         });
         let mut waiting = try_join_all(hosts).await?;
@@ -326,7 +390,7 @@ impl Topology {
             let upstream_of = |node: &scenario::Node| node.replicates.as_ref().map(|name| self.node(name));
             let (ready, rest): (Vec<_>, Vec<_>) =
                 waiting.into_iter().partition(|(node, ..)| upstream_of(node).is_none_or(|upstream| upstream.is_some()));
-            let launches = ready.into_iter().map(|(node, number, host)| {
+            let launches = ready.into_iter().map(|(node, number, host, stored)| {
                 let database = scenario.snapshot.database.clone();
                 let (version, settings) = (node.version.clone(), node.settings.clone());
                 let in_pair = node.peers.first().map(|_| if scenario.is_writer(&node.name) { 1 } else { 2 });
@@ -336,12 +400,16 @@ impl Topology {
                 let wanted = Wanted { number, version, settings, database, in_pair, publishes };
                 let upstream = upstream_of(node).flatten();
                 let is_writer = scenario.is_writer(&node.name);
-                let place = Place { node, is_writer, upstream, login_password: &login_password };
+                let place = Place { node, is_writer, upstream, login_password: &login_password, stored };
                 Node::launch(lab.clone(), host, engine, place, wanted, &self.logs)
             });
             let started: Vec<Node> = futures::stream::iter(launches).buffered(AT_ONCE).try_collect().await?;
             self.nodes.extend(started);
             waiting = rest;
+        }
+        if origin.is_some() {
+            self.follow_again().await?;
+            return self.prove_again().await;
         }
         try_join_all(self.pairs().filter(|_| self.pairing == Pairing::Empty).map(replication::join)).await?;
         let replicas = |writer| self.followers_of(writer).filter(|node| node.replicates().is_some()).collect();

@@ -17,6 +17,7 @@ use crate::engine::server::{self, OwnLines, Running, Server, ServerError, Troubl
 use crate::engine::software::Software;
 use crate::engine::subscription::Feed;
 use crate::event::CloneKind;
+use crate::lab::baseline::{Baseline, Draft, Stored};
 use crate::lab::{Copied, CopyKind, LabHandle, LabHost};
 use crate::scenario::{self, EngineKind, Extension};
 
@@ -48,10 +49,26 @@ pub struct Node {
     logins: tokio::sync::Mutex<HashSet<String>>,
     /// Held while the server is asked to stop or start, so that nobody takes that for an end of its own.
     wanted_up: tokio::sync::Mutex<bool>,
-    kept: Mutex<Option<Copied>>,
+    kept: Mutex<Option<Before>>,
     /// The topology is being shut down on purpose.
     forgotten: AtomicBool,
     gone: AtomicBool,
+}
+
+/// Where a node's state before the plan is.
+enum Before {
+    /// Its own, which becomes the server's that is started from it.
+    Copied(Copied),
+    /// To be cloned.
+    Stored(StoredAt),
+}
+
+/// A node's cluster in a baseline.
+pub(super) struct StoredAt {
+    pub baseline: Baseline,
+    pub stored: Stored,
+    /// Its superuser's.
+    pub password: String,
 }
 
 /// A copy that was made, and what it cost.
@@ -80,11 +97,13 @@ pub(super) struct Place<'a> {
     pub upstream: Option<&'a Node>,
     /// [`Node::login_password`].
     pub login_password: &'a str,
+    /// What its host is a clone of.
+    pub stored: Option<StoredAt>,
 }
 
 impl Node {
-    /// A server on a fresh host, started: with a fresh cluster, or as a replica. What a server wrote that did not come up
-    /// is collected into `logs`.
+    /// A server on a new host, started: with a fresh cluster, as a replica, or with the clone that the host holds. What a server wrote that
+    /// did not come up is collected into `logs`.
     pub(super) async fn launch(
         lab: LabHandle,
         host: Arc<dyn LabHost>,
@@ -93,12 +112,16 @@ impl Node {
         wanted: Wanted,
         logs: &Path,
     ) -> Result<Node, TopologyError> {
-        let Place { node, is_writer, upstream, login_password } = place;
+        let Place { node, is_writer, upstream, login_password, stored } = place;
         let software = server::software_of(engine, node);
-        let made = match upstream {
-            None => server::init(engine, as_host(&host), wanted).await,
-            Some(upstream) => {
+        let made = match (upstream, &stored) {
+            (None, None) => server::init(engine, as_host(&host), wanted).await,
+            (Some(upstream), None) => {
                 server::replicate(engine, as_host(&host), wanted, &node.name, upstream.server.as_ref()).await
+            }
+            (upstream, Some(StoredAt { password, .. })) => {
+                let replicates = upstream.map(|upstream| (node.name.as_str(), upstream.server.as_ref()));
+                server::on_clone(engine, as_host(&host), wanted, password.clone(), replicates).await
             }
         };
         let server = made.map_err(|source| failed(&node.name, source))?;
@@ -114,7 +137,8 @@ impl Node {
                 let (peer, subscribes) = (node.peers.first().cloned(), node.subscribes.clone());
                 let (shard, extensions, login_password) =
                     (node.shard, node.extensions.clone(), login_password.to_owned());
-                Ok(Node { shard, is_writer, replicates, peer, subscribes, extensions, login_password, ..started })
+                let kept = Mutex::new(stored.map(Before::Stored));
+                Ok(Node { shard, is_writer, replicates, peer, subscribes, extensions, login_password, kept, ..started })
             }
             Err(source) => {
                 collect_logs(&node.name, host.as_ref(), server.as_ref(), logs).await?;
@@ -264,19 +288,22 @@ impl Node {
         let copy_elapsed = copying.elapsed();
         self.start_locked(&mut up).await?;
         let kept = Kept { clone: clone_kind(copied.kind), bytes: copied.bytes, copy_elapsed, elapsed: began.elapsed() };
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(copied);
+        self.set_before(Before::Copied(copied));
         Ok(kept)
     }
 
-    /// Starts a second server from the copy, which becomes its own: this works once a copy.
+    /// Starts a second server from its state before the plan, which becomes its own: this works once.
     ///
     /// # Errors
     /// There is no copy, or the server does not start.
     pub async fn start_before(&self) -> Result<Node, TopologyError> {
-        let copied = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let copied = copied.ok_or_else(|| TopologyError::NothingKept { node: self.name.clone() })?;
+        let before = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
         let name = format!("{}-before", self.name);
-        let host = self.lab.host_from(&name, &self.software, &copied).await?;
+        let host = match &before {
+            Some(Before::Copied(copied)) => self.lab.host_from(&name, &self.software, copied).await?,
+            Some(Before::Stored(at)) => self.lab.host_of(&name, &self.software, &at.baseline, &at.stored).await?,
+            None => return Err(TopologyError::NothingKept { node: self.name.clone() }),
+        };
         let (wanted, password) = (self.server.wanted().clone(), self.server.password().to_owned());
         let server = server::on_existing(self.software.engine, as_host(&host), wanted, password);
         let server = server.map_err(|source| failed(&name, source))?;
@@ -364,6 +391,40 @@ impl Node {
         self.server.follow_peer(peer.server.as_ref()).await.map_err(|source| self.failed(source))
     }
 
+    /// How it was cloned from a baseline, if it was.
+    pub(super) fn cloned(&self) -> Option<CloneKind> {
+        self.host.cloned().map(|cloned| clone_kind(cloned.kind))
+    }
+
+    /// The superuser's.
+    pub(super) fn password(&self) -> &str {
+        self.server.password()
+    }
+
+    /// Copies its cluster for a baseline; its server is stopped.
+    pub(super) async fn store(&self, draft: &Draft) -> Result<(CloneKind, Stored), TopologyError> {
+        let (kind, stored) = draft.store(&self.host, &self.name, &self.server.data()).await?;
+        Ok((clone_kind(kind), stored))
+    }
+
+    /// Its state before the plan is that one.
+    pub(super) fn begins_with(&self, stored: StoredAt) {
+        self.set_before(Before::Stored(stored));
+    }
+
+    /// See [`Server::rest`].
+    pub(super) async fn rest(&self) -> Result<(), TopologyError> {
+        if self.peer.is_none() && self.subscribes.is_none() {
+            return Ok(());
+        }
+        self.server.rest().await.map_err(|source| self.failed(source))
+    }
+
+    /// See [`Server::follow_again`].
+    pub(super) async fn follow_again(&self, other: &Node, feed: Option<&Feed>) -> Result<(), TopologyError> {
+        self.server.follow_again(other.server.as_ref(), feed).await.map_err(|source| self.failed(source))
+    }
+
     /// Makes it subscribe to what another publishes. Gives what to tell of it.
     pub(super) async fn subscribe_to(&self, publisher: &Node, feed: &Feed) -> Result<Vec<String>, TopologyError> {
         let subscribed = self.server.subscribe_to(publisher.server.as_ref(), feed, &self.extensions).await;
@@ -416,6 +477,10 @@ impl Node {
             forgotten: AtomicBool::new(false),
             gone: AtomicBool::new(false),
         }
+    }
+
+    fn set_before(&self, before: Before) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
     }
 
     async fn start_locked(&self, up: &mut bool) -> Result<(), TopologyError> {

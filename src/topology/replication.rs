@@ -20,17 +20,43 @@ const LOG_LINES: usize = 20;
 
 /// The beat that proves replicas; those that prove a pair go before it.
 const OF_REPLICAS: i64 = 3;
+/// Those that prove clones, which hold the others: a pair's, and their replicas'.
+const OF_CLONED_PAIR: i32 = 4;
+const OF_CLONES: i64 = 6;
 
 /// Commits a row on the writer and waits until each replica shows it.
 pub(super) async fn prove(writer: &Node, replicas: Vec<&Node>) -> Result<(), TopologyError> {
     Heart::make(&writer.endpoint()).await.map_err(could_not(writer))?;
+    prove_by(OF_REPLICAS, writer, replicas).await
+}
+
+/// As [`prove`], of clones.
+pub(super) async fn prove_again(writer: &Node, replicas: Vec<&Node>) -> Result<(), TopologyError> {
+    prove_by(OF_CLONES, writer, replicas).await
+}
+
+async fn prove_by(number: i64, writer: &Node, replicas: Vec<&Node>) -> Result<(), TopologyError> {
     let heart = Heart::connect(&writer.endpoint()).await.map_err(could_not(writer))?;
-    heart.beat(OF_REPLICAS).await.map_err(could_not(writer))?;
+    heart.beat(number).await.map_err(could_not(writer))?;
     let shows = async |replica: &Node| {
         let shown = Pulse::connect(&replica.endpoint(), None).await?.read().await?;
-        Ok(shown.number.is_some_and(|number| number >= OF_REPLICAS))
+        Ok(shown.number.is_some_and(|shown| shown >= number))
     };
     try_join_all(replicas.iter().map(|replica| arrives(replica, || shows(replica)))).await.map(|_| ())
+}
+
+/// A row of each of a cloned pair arrives on the other, where its replication carries the heartbeat; else each has written something that
+/// the other's position has to pass.
+pub(super) async fn prove_pair_again(pair: [&Node; 2]) -> Result<(), TopologyError> {
+    let [one, other] = pair;
+    for (number, [from, to]) in (OF_CLONED_PAIR..).zip([[one, other], [other, one]]) {
+        let heart = Heart::connect(&from.endpoint()).await.map_err(could_not(from))?;
+        heart.beat(number.into()).await.map_err(could_not(from))?;
+        if matches!(heart, Heart::Mysql(_)) {
+            arrives(to, async || replication::has_proof(&to.endpoint(), number).await).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes two nodes follow each other, and waits until a row of each arrives on the other.

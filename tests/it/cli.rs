@@ -104,7 +104,16 @@ fn lines_are_as_wide_as_the_terminal() {
 fn the_help_names_the_environment_that_acts() {
     let ended = output(&mut rehearsal(&["--help"]));
     let help = String::from_utf8(ended.stdout).expect("text");
-    for name in ["REHEARSAL_LAB", "REHEARSAL_LAB_DIR", "DOCKER_HOST", "NO_COLOR", "CI", "RUST_LOG"] {
+    for name in [
+        "REHEARSAL_LAB",
+        "REHEARSAL_LAB_DIR",
+        "REHEARSAL_NO_CACHE",
+        "REHEARSAL_CACHE_SIZE",
+        "DOCKER_HOST",
+        "NO_COLOR",
+        "CI",
+        "RUST_LOG",
+    ] {
         assert!(help.lines().any(|line| line.split_whitespace().next() == Some(name)), "{name}: {help}");
     }
 }

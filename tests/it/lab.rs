@@ -52,7 +52,8 @@ impl Place {
         lab: LabChoice,
         cancel: &CancellationToken,
     ) -> Result<Topology, TopologyError> {
-        let request = TopologyRequest { scenario, lab, base: &self.base, run: &self.run, logs: &self.logs };
+        let request =
+            TopologyRequest { scenario, lab, base: &self.base, run: &self.run, logs: &self.logs, baseline: None };
         Topology::start(&request, cancel).await
     }
 
@@ -467,7 +468,7 @@ async fn holder() {
     };
     let (wanted, logs) = (scenario("15", &[]), base.path().join("logs"));
     let run = std::env::var("HOLDER_RUN").expect("set");
-    let request = TopologyRequest { scenario: &wanted, lab, base: &base, run: &run, logs: &logs };
+    let request = TopologyRequest { scenario: &wanted, lab, base: &base, run: &run, logs: &logs, baseline: None };
     let topology = Topology::start(&request, &CancellationToken::new()).await.expect("started");
     self::run(&topology.nodes()[0].endpoint(), "CREATE TABLE t AS SELECT 1 AS a").await;
     if std::env::var("HOLDER_RELEASE").is_ok() {

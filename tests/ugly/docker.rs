@@ -2,7 +2,8 @@
 
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
 use bollard::query_parameters::{
-    CreateImageOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder, TagImageOptionsBuilder,
+    CreateImageOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder, RemoveVolumeOptionsBuilder,
+    TagImageOptionsBuilder,
 };
 use futures::{StreamExt, TryStreamExt};
 
@@ -73,6 +74,11 @@ pub fn import(tar: Vec<u8>, repository: &str, tag: &str) {
 pub fn tag(image: &str, repository: &str, tag: &str) {
     let options = TagImageOptionsBuilder::new().repo(repository).tag(tag).build();
     ask(async |docker| docker.tag_image(image, Some(options)).await).expect("the image is here");
+}
+
+pub fn remove_volume(name: &str) {
+    let options = RemoveVolumeOptionsBuilder::new().build();
+    ask(async |docker| docker.remove_volume(name, Some(options)).await).expect("nobody uses it");
 }
 
 /// For cleaning up: it may be gone.

@@ -50,8 +50,16 @@ pub fn left(folder: &Path, docker: bool) -> Result<Vec<String>> {
 /// Folders of runs, with their leases.
 pub fn labs(folder: &Path) -> Vec<String> {
     let mut names = entries(&folder.join("lab"));
-    names.retain(|name| !["id", "lock", "images.lock"].contains(&name.as_str()));
-    names.into_iter().map(|name| format!("lab {name}")).collect()
+    names.retain(|name| !["cache", "id", "lock", "images.lock"].contains(&name.as_str()));
+    let names = names.into_iter().map(|name| format!("lab {name}"));
+    names.chain(baselines(folder).into_iter().map(|key| format!("baseline {key}"))).collect()
+}
+
+/// Keys of the baselines that are kept.
+pub fn baselines(folder: &Path) -> Vec<String> {
+    let mut keys = entries(&folder.join("lab/cache"));
+    keys.retain(|key| key != "digests.json");
+    keys
 }
 
 /// All processes of the machine that were started in the folder, whoever owns them: whose folder, arguments or environment name it.

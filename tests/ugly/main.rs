@@ -1,6 +1,7 @@
 //! Ugly inputs: whatever is wrong with files, machine, servers or the person at the keyboard, the program says what and what to do, ends
 //! with the right code, and leaves nothing behind.
 
+mod baselines;
 mod consumers;
 mod docker;
 mod doctor;

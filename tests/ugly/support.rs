@@ -129,6 +129,8 @@ impl Room {
         command
             .env("REHEARSAL_LAB_DIR", self.path("lab"))
             .env("TMPDIR", self.path("tmp"))
+            // What is left of a run is looked at in most rooms, and a baseline is meant to be left.
+            .env("REHEARSAL_NO_CACHE", "1")
             .env_remove("REHEARSAL_LAB")
             .env_remove("RUST_LOG")
             .current_dir(self.path("work"))
@@ -187,15 +189,19 @@ impl Room {
         }
     }
 
-    pub fn start(&self, mut command: Command) -> Going {
-        let file = |name: &str| File::create(self.path(name)).expect("a file");
-        let child = command.stdout(file("stdout")).stderr(file("stderr")).spawn().expect("the program starts");
-        Going {
-            child,
-            out: self.path("work/out"),
-            said: [self.path("stdout"), self.path("stderr")],
-            began: Instant::now(),
-        }
+    pub fn start(&self, command: Command) -> Going {
+        self.start_saying(command, "out", ["stdout", "stderr"].map(|name| self.path(name)))
+    }
+
+    /// Of a run into `work/NAME`: others may go on beside it.
+    pub fn start_as(&self, command: Command, name: &str) -> Going {
+        self.start_saying(command, name, ["stdout", "stderr"].map(|stream| self.path(&format!("work/{name}.{stream}"))))
+    }
+
+    fn start_saying(&self, mut command: Command, out: &str, said: [PathBuf; 2]) -> Going {
+        let [stdout, stderr] = said.each_ref().map(|path| File::create(path).expect("a file"));
+        let child = command.stdout(stdout).stderr(stderr).spawn().expect("the program starts");
+        Going { child, out: self.path("work").join(out), said, began: Instant::now() }
     }
 
     /// A small file system of its own at `name`. False where this user may not mount; with `CI=true` that is a failure.
@@ -287,6 +293,13 @@ impl Room {
         for name in ["work/.rehearsal", "stdout", "stderr"] {
             collect(&self.path(name), &mut found);
         }
+        found
+    }
+
+    /// Every file of the room's own: scenarios, what runs left, and what those said that have a name.
+    pub fn works(&self) -> Vec<(PathBuf, String)> {
+        let mut found = Vec::new();
+        collect(&self.path("work"), &mut found);
         found
     }
 

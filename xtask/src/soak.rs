@@ -210,6 +210,8 @@ impl Soak {
             .args(arguments)
             .env("REHEARSAL_LAB_DIR", folder.join("lab"))
             .env("TMPDIR", folder.join("tmp"))
+            // Each round makes all of it anew, and nothing may be left.
+            .env("REHEARSAL_NO_CACHE", "1")
             .env_remove("REHEARSAL_LAB")
             .env_remove("RUST_LOG")
             .current_dir(folder.join("work"))

@@ -20,6 +20,7 @@ use crate::engine::mysql::server_log::{self, Lines, is_disk_full};
 use crate::engine::server::coming_up::{ATTEMPT_DEADLINE, ComingUp, come_up};
 use crate::engine::server::{self, OwnLines, Running, Server as _, ServerError, Trouble, Wanted};
 use crate::engine::software::{Place, Software, StopSignal, StopSignals};
+use crate::engine::subscription::Feed;
 use crate::scenario::OPTIONS_OF_THE_LAB;
 
 use replica::Upstream;
@@ -360,6 +361,10 @@ impl server::Server for Server {
         let superuser = self.address().await?;
         let peer = Upstream::of(peer);
         self.follow(self.upstream.get_or_init(|| peer), &superuser).await
+    }
+
+    async fn follow_again(&self, other: &dyn server::Server, _feed: Option<&Feed>) -> Result<(), ServerError> {
+        self.follow_peer(other).await
     }
 
     async fn address(&self) -> Result<Endpoint, ServerError> {

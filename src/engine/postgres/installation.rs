@@ -1,5 +1,6 @@
 //! What a server's installation on this machine brings, as its files tell without a server.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -15,13 +16,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// # Errors
 /// There is no `pg_config` in the folder, or it does not say where extensions lie.
 pub async fn lacking(programs: &Path, wanted: &[Extension]) -> io::Result<Vec<Extension>> {
-    let mut command = tokio::process::Command::new(programs.join("pg_config"));
-    command.arg("--sharedir").stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(DEADLINE, command.output()).await.map_err(io::Error::from)??;
-    if !output.status.success() {
-        return Err(io::Error::other("pg_config --sharedir failed"));
-    }
-    let share = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    let share = shared(programs).await?;
     let mut lacking: Vec<Extension> = Vec::new();
     for extension in wanted {
         if !is_there(&share, extension) && !lacking.contains(extension) {
@@ -29,6 +24,32 @@ pub async fn lacking(programs: &Path, wanted: &[Extension]) -> io::Result<Vec<Ex
         }
     }
     Ok(lacking)
+}
+
+/// The control files of all extensions of an installation, which say their versions: file's name to content.
+///
+/// # Errors
+/// As [`lacking`].
+pub async fn controls(programs: &Path) -> io::Result<BTreeMap<String, String>> {
+    let mut controls = BTreeMap::new();
+    for entry in std::fs::read_dir(shared(programs).await?.join("extension"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "control") {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            controls.insert(name, std::fs::read_to_string(&path)?);
+        }
+    }
+    Ok(controls)
+}
+
+async fn shared(programs: &Path) -> io::Result<PathBuf> {
+    let mut command = tokio::process::Command::new(programs.join("pg_config"));
+    command.arg("--sharedir").stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(DEADLINE, command.output()).await.map_err(io::Error::from)??;
+    if !output.status.success() {
+        return Err(io::Error::other("pg_config --sharedir failed"));
+    }
+    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
 }
 
 fn is_there(share: &Path, extension: &Extension) -> bool {

@@ -284,6 +284,14 @@ impl server::Server for Server {
         Server::subscribe_to(self, publisher, feed, extensions).await
     }
 
+    async fn rest(&self) -> Result<(), ServerError> {
+        self.disable_subscriptions().await
+    }
+
+    async fn follow_again(&self, other: &dyn server::Server, feed: Option<&Feed>) -> Result<(), ServerError> {
+        self.enable_subscription(other, feed).await
+    }
+
     async fn address(&self) -> Result<Endpoint, ServerError> {
         Ok(self.endpoint().await?.in_database(&self.wanted.database))
     }

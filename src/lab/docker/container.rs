@@ -19,9 +19,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::archive::Archive;
 use super::exec::{Attached, Inside, Run, Sink};
-use super::{call, create_volume, derived, engine, failed, remove_container, remove_volume, says_disk_full};
+use super::{
+    call, create_volume, derived, engine, failed, has_volume, remove_container, remove_volume, says_disk_full,
+};
 use crate::engine::host::{Exec, ExecOutput, Host, HostError, Listen, StopMode};
 use crate::engine::software::{BESIDE, Software};
+use crate::lab::baseline::Cloned;
 use crate::lab::lease::Lease;
 use crate::lab::native::last_lines;
 use crate::lab::process::describe_signal;
@@ -32,6 +35,11 @@ const FOLDER: &str = "/rehearsal";
 /// Where a copy is made, in a container that is there for that alone.
 const COPY: &str = "/rehearsal-copy";
 const COPY_WHAT: &str = "keep the state of a container";
+/// Where a container has the baseline that it begins with.
+const STORED: &str = "/rehearsal-baseline";
+const CLONE_WHAT: &str = "clone a baseline";
+/// What is of a server's life and not of its data; below [`FOLDER`].
+const OF_LIFE: &str = "log server.log server.pid";
 const SCRIPT_DEADLINE: Duration = Duration::from_secs(60);
 const START_DEADLINE: Duration = Duration::from_secs(120);
 /// Of uploads and copies, which move whole databases.
@@ -71,17 +79,19 @@ for place in $beside; do for program in "$found/$place"/*; do [ -f "$program" ] 
 :
 "#;
 
-/// Copies all of one folder into another, blocks shared where their file system can. Answers how, and the size in KiB of a part of it.
+/// Copies one folder into another, but for what is of a server's life, blocks shared where their file system can. Answers how, and the size
+/// in KiB.
 const COPYING: &str = r#"
-from=$1 to=$2 part=$3 how=files
-echo x >"$from/.block" || exit 1
-cp --reflink=always "$from/.block" "$to/.block" 2>/dev/null && how=reflink
-rm -f "$from/.block" "$to/.block"
+from=$1 to=$2 without=$3 how=reflink
+file=$(find "$from" -type f -size +0 -print -quit)
+cp --reflink=always "$file" "$to/.block" 2>/dev/null || how=files
+rm -f "$to/.block"
 case $how in
 reflink) cp -a --reflink=always "$from/." "$to" ;;
 files) cp -a "$from/." "$to" ;;
 esac || exit 1
-echo $how && du -sk "$part" | cut -f1
+for each in $without; do rm -rf "${to:?}/$each" || exit 1; done
+echo $how && du -sk "$to" | cut -f1
 "#;
 
 const START: &str = r#"echo $$ >"$0.pid"; exec "$@" >>"$0.log" 2>&1 </dev/null"#;
@@ -101,6 +111,9 @@ pub struct DockerHost {
     volume: Option<String>,
     /// How many copies of it were made: each has a volume of its own.
     copies: AtomicU32,
+    /// For what it stores in a baseline.
+    labels_of_baseline: HashMap<String, String>,
+    cloned: Option<Cloned>,
     prepared: Prepared,
     /// The engine's name for the running server.
     server: tokio::sync::Mutex<Option<String>>,
@@ -117,20 +130,34 @@ impl DockerHost {
         stop: &CancellationToken,
     ) -> Result<DockerHost, LabError> {
         let docker = engine().await?;
-        let volume = match from {
-            Some(Place::Volume(volume)) => Some(volume),
-            _ => None,
+        let (volume, stored) = match from {
+            Some(Place::Volume(volume)) => (Some(volume), None),
+            Some(Place::StoredVolume(stored)) => (None, Some(stored)),
+            _ => (None, None),
         };
         let image = derived::image_with(&docker, lease, name, software, stop).await?;
-        let labels: HashMap<_, _> = lease.labels().map(|(label, value)| (label.to_owned(), value)).into();
+        let labels = owned(lease.labels());
+        let mut mounts = vec![mount(volume.clone(), FOLDER, &labels)];
+        if let Some(stored) = &stored {
+            // The engine would make an empty one.
+            if !has_volume(&docker, stored).await? {
+                return Err(failed(CLONE_WHAT, format!("volume {stored} is gone")));
+            }
+            mounts.push(Mount { read_only: Some(true), ..mount(Some(stored.clone()), STORED, &labels) });
+        }
         let wanted = Wanted {
             image: &image,
             name: container_name(lease.id(), name),
             labels: &labels,
             port: Some(software.port),
-            mounts: vec![mount(volume.clone(), FOLDER, &labels)],
+            mounts,
         };
         let (container, inside, leash) = start_container(&docker, wanted).await?;
+        let mut cloned = None;
+        if stored.is_some() {
+            let (kind, bytes) = copied(&inside, CLONE_WHAT, STORED, FOLDER).await?;
+            cloned = Some(Cloned { kind, bytes });
+        }
         let prepared = prepare(&inside, &image, software).await?;
         Ok(DockerHost {
             software: software.clone(),
@@ -140,6 +167,8 @@ impl DockerHost {
             image,
             lab: lease.id().to_owned(),
             labels,
+            labels_of_baseline: owned(lease.labels_of_baseline()),
+            cloned,
             name: name.to_owned(),
             volume,
             copies: AtomicU32::new(0),
@@ -181,8 +210,35 @@ impl DockerHost {
         self.inside.script(r#"kill -s "$1" "$(cat "$2")""#, &[signal, &pid_file], SCRIPT_DEADLINE).await.map(|_| ())
     }
 
-    /// In a container of its own, which has both volumes: what runs can be given no other. How it was copied, and the folder's bytes.
-    async fn copy_to(&self, volume: &str, folder: &str) -> Result<(CopyKind, u64), LabError> {
+    /// To a new volume, with these labels, which is gone again where it fails.
+    async fn copied_to(
+        &self,
+        volume: String,
+        labels: &HashMap<String, String>,
+        stop: &CancellationToken,
+    ) -> Result<Copied, LabError> {
+        let docker = &self.inside.docker;
+        create_volume(docker, &volume, labels).await?;
+        let copied = tokio::select! {
+            copied = self.copy_to(&volume) => copied,
+            () = stop.cancelled() => Err(failed(COPY_WHAT, "nobody wants it any more")),
+        };
+        if copied.is_err() {
+            let cleared = async {
+                remove_container(docker, &volume).await?;
+                remove_volume(docker, &volume).await
+            };
+            // Why there is no copy says more; the lab's end clears away what is left.
+            if let Err(error) = cleared.await {
+                tracing::warn!(%error, volume, "could not clear away a copy");
+            }
+        }
+        let (kind, bytes) = copied?;
+        Ok(Copied { kind, bytes, place: Place::Volume(volume) })
+    }
+
+    /// In a container of its own, which has both volumes: what runs can be given no other. How it was copied, and its bytes.
+    async fn copy_to(&self, volume: &str) -> Result<(CopyKind, u64), LabError> {
         let inspected = call(COPY_WHAT, self.inside.docker.inspect_container(&self.inside.container, None)).await?;
         let ours = inspected.mounts.into_iter().flatten().find(|mount| mount.destination.as_deref() == Some(FOLDER));
         let ours = ours.and_then(|mount| mount.name).ok_or_else(|| failed(COPY_WHAT, "its volume has no name"))?;
@@ -194,14 +250,11 @@ impl DockerHost {
             mounts: vec![mount(Some(ours), FOLDER, &self.labels), mount(Some(volume.to_owned()), COPY, &self.labels)],
         };
         let (container, inside, _leash) = start_container(&self.inside.docker, wanted).await?;
-        let said = inside.script(COPYING, &[FOLDER, COPY, folder], BULK_DEADLINE).await;
+        let copied = copied(&inside, COPY_WHAT, FOLDER, COPY).await;
         // Removed below, by a way that waits until it is gone.
         std::mem::forget(container);
         remove_container(&inside.docker, &inside.container).await?;
-        let said = said.map_err(|error| failed(COPY_WHAT, error))?;
-        let (how, kilobytes) = said.trim().split_once('\n').unwrap_or_default();
-        let kind = if how == "reflink" { CopyKind::Reflink } else { CopyKind::Files };
-        Ok((kind, number(kilobytes, "a folder's size")?.saturating_mul(1024)))
+        copied
     }
 
     /// Uploads a tar archive into the folder `to`.
@@ -384,27 +437,19 @@ impl LabHost for DockerHost {
         Ok(false)
     }
 
-    async fn copy(&self, folder: &str, stop: &CancellationToken) -> Result<Copied, LabError> {
-        let docker = &self.inside.docker;
+    async fn copy(&self, _folder: &str, stop: &CancellationToken) -> Result<Copied, LabError> {
         let nth = self.copies.fetch_add(1, Ordering::Relaxed) + 1;
         let volume = container_name(&self.lab, &format!("{}-copy-{nth}", self.name));
-        create_volume(docker, &volume, &self.labels).await?;
-        let copied = tokio::select! {
-            copied = self.copy_to(&volume, folder) => copied,
-            () = stop.cancelled() => Err(failed(COPY_WHAT, "nobody wants it any more")),
-        };
-        if copied.is_err() {
-            let cleared = async {
-                remove_container(docker, &volume).await?;
-                remove_volume(docker, &volume).await
-            };
-            // Why there is no copy says more; the lab's end clears away what is left.
-            if let Err(error) = cleared.await {
-                tracing::warn!(%error, volume, "could not clear away a copy");
-            }
-        }
-        let (kind, bytes) = copied?;
-        Ok(Copied { kind, bytes, place: Place::Volume(volume) })
+        self.copied_to(volume, &self.labels, stop).await
+    }
+
+    async fn store(&self, _folder: &str, _to: &Path, stop: &CancellationToken) -> Result<Copied, LabError> {
+        let volume = container_name(&self.lab, &format!("{}-baseline", self.name));
+        self.copied_to(volume, &self.labels_of_baseline, stop).await
+    }
+
+    fn cloned(&self) -> Option<Cloned> {
+        self.cloned
     }
 
     async fn destroy(&self) -> Result<(), LabError> {
@@ -470,6 +515,19 @@ async fn start_container(
     let inside = Inside { docker: docker.clone(), container: container.id().to_owned() };
     let leash = take_leash(&inside, &name).await?;
     Ok((container, inside, leash))
+}
+
+/// Copies a folder of a container into another. How, and its bytes.
+async fn copied(inside: &Inside, what: &str, from: &str, to: &str) -> Result<(CopyKind, u64), LabError> {
+    let said = inside.script(COPYING, &[from, to, OF_LIFE], BULK_DEADLINE).await;
+    let said = said.map_err(|error| failed(what, error))?;
+    let (how, kilobytes) = said.trim().split_once('\n').unwrap_or_default();
+    let kind = if how == "reflink" { CopyKind::Reflink } else { CopyKind::Files };
+    Ok((kind, number(kilobytes, "a folder's size")?.saturating_mul(1024)))
+}
+
+fn owned(labels: [(&'static str, String); 5]) -> HashMap<String, String> {
+    labels.map(|(label, value)| (label.to_owned(), value)).into()
 }
 
 /// A volume in a container, empty where it has no name: such a one goes when its container does.

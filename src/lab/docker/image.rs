@@ -36,6 +36,18 @@ pub async fn image_for(software: &Software) -> Result<String, LabError> {
     Ok(software.pull.clone())
 }
 
+/// The id of the image that it starts from, and what is added to that.
+///
+/// # Errors
+/// As [`image_for`].
+pub async fn identity(software: &Software) -> Result<String, LabError> {
+    let image = image_for(software).await?;
+    let found = call("look at an image", engine().await?.inspect_image(&image)).await?;
+    let added: Vec<String> = software.packages.iter().map(ToString::to_string).collect();
+    let parts: Vec<&str> = software.parts.iter().map(|part| part.name.as_str()).collect();
+    Ok(format!("{} {} {}", found.id.unwrap_or(image), added.join(" "), parts.join(" ")))
+}
+
 /// The image to use, where one is here.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ mod derived;
 mod exec;
 mod image;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use bollard::Docker;
@@ -21,12 +21,12 @@ use bollard::query_parameters::{
 use super::lease::Base;
 use super::reap::Reaped;
 use super::survey::Engine;
-use super::{LabError, within};
+use super::{LabError, baseline, within};
 use crate::engine::software::Software;
 
 pub(super) use container::DockerHost;
 pub(super) use derived::outfit;
-pub(super) use image::image_for;
+pub(super) use image::{identity, image_for};
 
 /// An engine that is busy with others answers late.
 const PING_DEADLINE: Duration = Duration::from_secs(10);
@@ -66,18 +66,33 @@ pub(super) async fn survey(wanted: &[Software]) -> Result<(Engine, Vec<Option<St
     Ok((Engine { socket: socket(), version }, images))
 }
 
-/// Removes every container and volume of one lab.
+/// Removes every container and volume of one lab, but those of baselines that it made.
 ///
 /// # Errors
 /// The engine does not answer, or does not remove them.
-pub(super) async fn sweep(lab: &str) -> Result<(), LabError> {
+pub(super) async fn sweep(lab: &str, base: &Base) -> Result<(), LabError> {
     let docker = engine().await?;
     let label = format!("rehearsal.lab={lab}");
     for container in containers(&docker, &label).await? {
         remove_container(&docker, &container.id).await?;
     }
-    for volume in volumes(&docker, &label).await? {
+    let kept = baseline::volumes(base);
+    let of_baseline = volumes(&docker, &format!("rehearsal.baseline={lab}")).await?;
+    let unpublished = of_baseline.into_iter().filter(|volume| !kept.contains(&volume.id));
+    for volume in volumes(&docker, &label).await?.into_iter().chain(unpublished) {
         remove_volume(&docker, &volume.id).await?;
+    }
+    Ok(())
+}
+
+/// Removes the volumes of baselines.
+///
+/// # Errors
+/// As [`sweep`].
+pub(super) async fn remove_volumes(names: &BTreeSet<String>) -> Result<(), LabError> {
+    let docker = engine().await?;
+    for name in names {
+        remove_volume(&docker, name).await?;
     }
     Ok(())
 }
@@ -102,15 +117,20 @@ struct Labelled {
 impl Labelled {
     fn reaped(&self, kind: &str) -> Reaped {
         Reaped {
-            lab: self.labels.get("rehearsal.lab").cloned().unwrap_or_default(),
+            lab: self.lab().cloned().unwrap_or_default(),
             run: self.labels.get("rehearsal.run").cloned(),
             what: format!("{kind} {}", self.id.get(..12).filter(|_| kind == CONTAINER).unwrap_or(&self.id)),
         }
     }
 
+    /// The one that made it.
+    fn lab(&self) -> Option<&String> {
+        self.labels.get("rehearsal.lab").or_else(|| self.labels.get("rehearsal.baseline"))
+    }
+
     /// A lab's folder is made before its containers and removed after them.
     fn is_left_over(&self, base: &Base) -> bool {
-        self.labels.get("rehearsal.lab").is_some_and(|lab| !base.path().join(lab).exists())
+        self.lab().is_some_and(|lab| !base.path().join(lab).exists())
     }
 }
 
@@ -120,7 +140,10 @@ async fn reap_with(docker: &Docker, base: &Base, reaped: &mut Vec<Reaped>) -> Re
         remove_container(docker, &container.id).await?;
         reaped.push(container.reaped(CONTAINER));
     }
-    for volume in volumes(docker, &label).await?.iter().filter(|found| found.is_left_over(base)) {
+    let found = volumes(docker, &label).await?;
+    // Asked after them: what is a baseline's by now was somebody's who made it.
+    let kept = baseline::volumes(base);
+    for volume in found.iter().filter(|found| found.is_left_over(base) && !kept.contains(&found.id)) {
         remove_volume(docker, &volume.id).await?;
         reaped.push(volume.reaped(VOLUME));
     }
@@ -142,6 +165,17 @@ async fn volumes(docker: &Docker, label: &str) -> Result<Vec<Labelled>, LabError
     let options = ListVolumesOptionsBuilder::new().filters(&filters).build();
     let found = call("list volumes", docker.list_volumes(Some(options))).await?;
     Ok(found.volumes.into_iter().flatten().map(|found| Labelled { id: found.name, labels: found.labels }).collect())
+}
+
+async fn has_volume(docker: &Docker, name: &str) -> Result<bool, LabError> {
+    call("look for a volume", async {
+        match docker.inspect_volume(name).await {
+            Ok(_) => Ok(true),
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    })
+    .await
 }
 
 async fn create_volume(docker: &Docker, name: &str, labels: &HashMap<String, String>) -> Result<(), LabError> {

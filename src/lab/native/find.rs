@@ -48,6 +48,19 @@ pub async fn installed(software: &Software) -> Result<Installed, LabError> {
     })
 }
 
+/// The server's release, where it lies, and when its program was last replaced.
+///
+/// # Errors
+/// As [`find`].
+pub async fn identity(software: &Software) -> Result<String, LabError> {
+    let Installed { release, programs } = installed(software).await?;
+    let server = programs.join(software.server);
+    let found = std::fs::metadata(&server).and_then(|found| Ok((found.len(), found.modified()?)));
+    let (bytes, replaced) = found.map_err(|source| LabError::io(format!("read {}", server.display()), source))?;
+    let replaced = replaced.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos();
+    Ok(format!("{release} {} {bytes} {replaced}", server.display()))
+}
+
 /// The series' own folders, then the path, then the folders of other series, for the error to name.
 fn candidates(software: &Software) -> Vec<PathBuf> {
     let named = software.places.iter().map(|place| place.of(software.series()));

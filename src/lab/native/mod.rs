@@ -19,6 +19,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
+use super::baseline::Cloned;
+use super::copy::Links;
 use super::lease::{self, Lease};
 use super::process::{self, Account, Group, Identity};
 use super::{Copied, LabError, LabHost, Place, blocking, copy, feed};
@@ -26,7 +28,7 @@ use crate::engine::host::{Exec, ExecOutput, Host, HostError, Listen, StopMode};
 use crate::engine::software::{BESIDE, Software, StopSignal};
 
 pub use find::Installed;
-pub(super) use find::{find, installed};
+pub(super) use find::{find, identity, installed};
 pub(super) use packages::outfit;
 
 /// Most of a program's standard error that is kept.
@@ -44,6 +46,7 @@ pub(super) struct NativeHost {
     /// Where [`super::reap`] finds which process to end.
     pid_file: PathBuf,
     port: Mutex<u16>,
+    cloned: Option<Cloned>,
     outlives: AtomicBool,
     server: tokio::sync::Mutex<Option<Server>>,
 }
@@ -54,12 +57,14 @@ struct Server {
 }
 
 impl NativeHost {
-    /// Makes the host's folders; with a copied folder, that becomes its `data`.
+    /// Makes the host's folders; with a copied folder, that becomes its `data`, and with a baseline's, a clone of it does. `stop` ends the
+    /// cloning.
     pub async fn create(
         lease: &Lease,
         name: &str,
         software: &Software,
         from: Option<Place>,
+        stop: &CancellationToken,
     ) -> Result<NativeHost, LabError> {
         let programs = find(software).await?;
         packages::outfit(name, software).await?;
@@ -70,25 +75,31 @@ impl NativeHost {
             let lab = lab.clone();
             blocking(move || sockets_in(&lab, account).map_err(|source| io_in(&lab, source))).await?
         };
-        let host = NativeHost {
+        let mut host = NativeHost {
             software: software.clone(),
             programs,
             account,
             sockets,
             pid_file: lab.join(format!("{name}.{}", super::reap::PID)),
             port: Mutex::new(free_port().map_err(|source| LabError::io("find a free port", source))?),
+            cloned: None,
             outlives: AtomicBool::new(false),
             server: tokio::sync::Mutex::new(None),
             folder,
         };
-        let folder = host.folder.clone();
-        blocking(move || {
+        let (folder, stop) = (host.folder.clone(), stop.clone());
+        host.cloned = blocking(move || {
             private_folder(&folder, account).map_err(|source| io_in(&folder, source))?;
-            if let Some(Place::Folder(copied)) = from {
-                let data = folder.join("data");
-                fs::rename(&copied, &data).map_err(|source| io_in(&data, source))?;
+            let data = folder.join("data");
+            match from {
+                Some(Place::Folder(copied)) => fs::rename(&copied, &data).map_err(|source| io_in(&data, source))?,
+                Some(Place::Stored(stored)) => {
+                    let Copied { kind, bytes, .. } = copy::tree(&stored, &data, Links::Absolute, &stop)?;
+                    return Ok(Some(Cloned { kind, bytes }));
+                }
+                _ => {}
             }
-            Ok(())
+            Ok(None)
         })
         .await?;
         Ok(host)
@@ -323,7 +334,16 @@ impl LabHost for NativeHost {
         let from = PathBuf::from(folder);
         let to = PathBuf::from(format!("{}.before", self.folder.display()));
         let stop = stop.clone();
-        blocking(move || copy::tree(&from, &to, &stop)).await
+        blocking(move || copy::tree(&from, &to, Links::Absolute, &stop)).await
+    }
+
+    async fn store(&self, folder: &str, to: &Path, stop: &CancellationToken) -> Result<Copied, LabError> {
+        let (from, to, stop) = (PathBuf::from(folder), to.to_owned(), stop.clone());
+        blocking(move || copy::tree(&from, &to, Links::Relative, &stop)).await
+    }
+
+    fn cloned(&self) -> Option<Cloned> {
+        self.cloned
     }
 
     async fn destroy(&self) -> Result<(), LabError> {

@@ -46,3 +46,9 @@ fn names() {
     assert_eq!(words::bare("sales.orders"), "sales.orders");
     assert_eq!(words::sentence("the run"), "The run");
 }
+
+#[test]
+fn dates() {
+    assert_eq!(words::date("2026-11-22T01:02:03.456Z"), "2026-11-22 01:02 UTC");
+    assert_eq!(words::date("unknown"), "unknown");
+}

@@ -2,7 +2,7 @@
 
 use crate::event::{CloneKind, Phase, Statement, StepRole};
 use crate::finding::{Finding, Severity};
-use crate::outcome::words::{bytes, count, duration, list, moment, number, one_line};
+use crate::outcome::words::{bytes, count, date, duration, list, moment, number, one_line};
 use crate::outcome::{LimitKind, Outcome, PhaseLatency, Probe, Step, StepState, Verdict, Window};
 use crate::report::markdown::{on_nodes, schema_words};
 
@@ -160,6 +160,7 @@ pub fn facts(outcome: &Outcome) -> Vec<Fact> {
     fact("Began", outcome.started.replace('T', " ").replace('Z', " UTC"));
     fact("Took", duration(outcome.totals.elapsed_ms));
     fact("Data", format!("{}, {}", count(outcome.totals.tables, "table"), count(outcome.totals.rows, "row")));
+    fact("Baseline", outcome.baseline.as_deref().map_or_else(String::new, |made| format!("of {}", date(made))));
     fact("State before", outcome.clone.map_or_else(String::new, |clone| clone_words(clone).into()));
     let grown: Vec<String> = outcome
         .disk

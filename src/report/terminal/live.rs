@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::paint::Paint;
 use crate::event::{Event, Phase, Recorded, ReportError, Reporter, StepResult, StepRole};
 use crate::finding::Severity;
-use crate::outcome::words::{bytes, count, duration, list, number, one_line};
+use crate::outcome::words::{bytes, count, date, duration, list, number, one_line};
 use crate::outcome::{Progress, StepNow, StepState};
 use crate::settings::TerminalSettings;
 
@@ -99,10 +99,18 @@ impl Live {
                 let version = version.split(' ').next().unwrap_or_default();
                 Some(format!("{node} is up: {engine} {version}{}", self.aside(&duration(*elapsed_ms))))
             }
+            Event::BaselineCloned { made, clone, bytes: size, elapsed_ms } => {
+                let how = format!("{}, {}", clone.name(), bytes(*size));
+                let made = date(&made.to_string());
+                Some(format!("began with the baseline of {made}: {how}{}", self.aside(&duration(*elapsed_ms))))
+            }
             Event::Restored { tables, elapsed_ms, .. } => {
                 let rows = tables.iter().map(|table| table.rows).sum();
                 let size = format!("{}, {}", count(tables.len() as u64, "table"), count(rows, "row"));
-                Some(format!("restored {size}{}", self.aside(&duration(*elapsed_ms))))
+                // Nothing is restored again where a clone has it.
+                let time = if *elapsed_ms > 0.0 { self.aside(&duration(*elapsed_ms)) } else { String::new() };
+                let restored = if *elapsed_ms > 0.0 { "restored" } else { "which holds" };
+                Some(format!("{restored} {size}{time}"))
             }
             Event::BeforeKept { clone, bytes: size, elapsed_ms, .. } => {
                 let how = clone.name().replace('-', " ");

@@ -6,7 +6,7 @@ mod paint;
 pub use live::Live;
 pub use paint::{Paint, pad};
 
-pub use crate::outcome::words::bytes;
+pub use crate::outcome::words::{bytes, date};
 
 use console::{Style, measure_text_width};
 
@@ -286,7 +286,8 @@ fn notes(outcome: &Outcome, paint: &Paint) -> String {
     if totals.harness_lag_max_ms > 0.0 {
         parts.push(format!("harness late by {} at most", duration(totals.harness_lag_max_ms)));
     }
-    parts.extend(outcome.clone.map(|clone| format!("before state kept by {}", clone.name().replace('-', " "))));
+    parts.extend(outcome.clone.map(|clone| format!("before state kept by {}", clone.name())));
+    parts.extend(outcome.baseline.as_ref().map(|made| format!("data of the baseline of {}", date(made))));
     let mut out = String::new();
     if !parts.is_empty() {
         out.push('\n');

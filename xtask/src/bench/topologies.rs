@@ -171,6 +171,8 @@ fn up_and_down(binary: &Path, scenario: &Path, lab: &str) -> anyhow::Result<f64>
         let said = tempfile::NamedTempFile::new()?;
         let mut command = Command::new(binary);
         command.args(arguments).current_dir(scenario).env("REHEARSAL_LAB_DIR", scenario.join("lab"));
+        // The script makes all of it anew as well.
+        command.env("REHEARSAL_NO_CACHE", "1");
         // A file, so that nobody waits for a server that inherited it.
         let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said.reopen()?).status()?;
         let told = fs::read_to_string(said.path()).unwrap_or_default();

@@ -39,6 +39,8 @@ pub struct Checked {
     pub problems: Vec<ScriptProblem>,
     /// Whatever could be a name in its statements, in small letters; none where one of them runs what does not stand in it.
     pub identifiers: Option<BTreeSet<String>>,
+    /// Files that were read.
+    pub files: BTreeSet<PathBuf>,
 }
 
 /// A script that is being read.
@@ -49,6 +51,8 @@ pub struct Script {
     engine: EngineKind,
     delimiter: String,
     frames: Vec<Frame>,
+    /// Files that were opened so far.
+    files: BTreeSet<PathBuf>,
 }
 
 /// One file being read.
@@ -71,7 +75,8 @@ impl Script {
     /// If its file cannot be read.
     pub fn open(engine: EngineKind, source: Source, folder: &Path) -> Result<Script, ScriptProblem> {
         let (folder, delimiter) = (folder.to_owned(), ";".to_owned());
-        let mut script = Script { source: source.clone(), folder, engine, delimiter, frames: Vec::new() };
+        let mut script =
+            Script { source: source.clone(), folder, engine, delimiter, frames: Vec::new(), files: BTreeSet::new() };
         script.push(source, None)?;
         Ok(script)
     }
@@ -88,7 +93,10 @@ impl Script {
         };
         loop {
             match script.next(true) {
-                Ok(None) => return checked,
+                Ok(None) => {
+                    checked.files = script.files;
+                    return checked;
+                }
                 Ok(Some(statement)) => {
                     checked.statements += 1;
                     let words = words::words(&statement.text, script.engine);
@@ -165,6 +173,7 @@ impl Script {
         }
         let name = source.name(&self.folder);
         let lines = source.open(from, &name)?;
+        self.files.extend(path.clone());
         let line = source.first_line() - 1;
         self.frames.push(Frame { name, path, lines, line, scanner: Scanner::default(), ended: false });
         Ok(())

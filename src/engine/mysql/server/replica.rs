@@ -51,6 +51,22 @@ impl Server {
         Ok(Server { upstream: OnceLock::from(Upstream::of(upstream)), ..server })
     }
 
+    /// The server of a clone, whose superuser has that password; of a replica, with a clone of whom it replicates.
+    ///
+    /// # Errors
+    /// As [`Server::on_existing`].
+    pub fn on_clone(
+        engine: EngineKind,
+        host: Arc<dyn Host>,
+        wanted: Wanted,
+        password: String,
+        upstream: Option<&dyn server::Server>,
+    ) -> Result<Server, ServerError> {
+        let server = Server::on_existing(engine, host, wanted, password)?;
+        let upstream = upstream.map_or_else(OnceLock::new, |upstream| OnceLock::from(Upstream::of(upstream)));
+        Ok(Server { upstream, ..server })
+    }
+
     /// Tells it where the other is, each time that it starts: a port may have changed.
     pub(super) async fn follow(&self, upstream: &Upstream, superuser: &Endpoint) -> Result<(), ServerError> {
         let what = "start replication";

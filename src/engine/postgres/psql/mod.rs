@@ -57,6 +57,8 @@ pub struct Checked {
     pub problems: Vec<ScriptProblem>,
     /// Identifiers in it, as [`super::describe::touched_identifiers`] finds them.
     pub identifiers: BTreeSet<String>,
+    /// Files that were read.
+    pub files: BTreeSet<PathBuf>,
 }
 
 /// A script that is being read.
@@ -65,6 +67,8 @@ pub struct Script {
     /// Where `\i` begins: psql's working directory.
     folder: PathBuf,
     frames: Vec<Frame>,
+    /// Files that were opened so far.
+    files: BTreeSet<PathBuf>,
     variables: Variables,
     /// The key of `\restrict`.
     restricted: Option<String>,
@@ -102,6 +106,7 @@ impl Script {
             source: source.clone(),
             folder: folder.to_owned(),
             frames: Vec::new(),
+            files: BTreeSet::new(),
             variables: Variables::new(),
             restricted: None,
             said: VecDeque::new(),
@@ -129,7 +134,10 @@ impl Script {
         script.checking = true;
         loop {
             match script.next(true) {
-                Ok(None) => return checked,
+                Ok(None) => {
+                    checked.files = script.files;
+                    return checked;
+                }
                 Ok(Some(Next::Said(_))) => {}
                 Ok(Some(Next::Statement(statement))) => {
                     checked.statements += 1;
@@ -243,6 +251,7 @@ impl Script {
         }
         let name = source.name(&self.folder);
         let lines = source.open(from, &name)?;
+        self.files.extend(path.clone());
         let mut scanner = Scanner::default();
         scanner.begin_at_line(source.first_line());
         self.frames.push(Frame { name, path, lines, scanner, conditions: Conditions::default(), ended: false });

@@ -13,6 +13,7 @@ use crate::engine::postgres::connect::connect;
 use crate::engine::postgres::names::quote;
 use crate::engine::postgres::replication::pair::{PUBLICATION, SLOT, SUBSCRIPTION};
 use crate::engine::server::{self, Server as _, ServerError};
+use crate::engine::subscription::Feed;
 
 /// By which the other knows it.
 const NAME: &str = "rehearsal pair";
@@ -77,6 +78,50 @@ impl Server {
                 session.client.batch_execute(&alter).await.map_err(sql(what))?;
             }
             Ok(())
+        })
+        .await
+    }
+
+    /// Subscriptions begin to work as soon as a server is up, with the address that they had.
+    pub(super) async fn disable_subscriptions(&self) -> Result<(), ServerError> {
+        let what = "disable its subscriptions";
+        let superuser = self.address().await?;
+        within(what, async {
+            let session = connect(&superuser, ATTEMPT_DEADLINE).await.map_err(sql(what))?;
+            let asked = "SELECT subname FROM pg_catalog.pg_subscription
+                JOIN pg_catalog.pg_database AS database ON database.oid = subdbid
+                WHERE datname = pg_catalog.current_database() AND subenabled";
+            for row in session.client.query(asked, &[]).await.map_err(sql(what))? {
+                let disable = format!("ALTER SUBSCRIPTION {} DISABLE", quote(row.get(0)));
+                session.client.batch_execute(&disable).await.map_err(sql(what))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// As it was before [`Server::disable_subscriptions`], from wherever the other is now.
+    pub(super) async fn enable_subscription(
+        &self,
+        other: &dyn server::Server,
+        feed: Option<&Feed>,
+    ) -> Result<(), ServerError> {
+        self.write_password_file(other.password()).await?;
+        let (host, database) = (Arc::clone(other.host()), other.wanted().database.clone());
+        let followed = match feed {
+            None => Followed { host, database, subscription: SUBSCRIPTION.to_owned(), name: NAME.to_owned() },
+            Some(feed) => {
+                Followed { host, database, subscription: feed.publication.clone(), name: feed.subscriber.clone() }
+            }
+        };
+        let followed = self.followed.get_or_init(|| followed);
+        self.find_followed(followed).await?;
+        let what = "enable its subscription";
+        let superuser = self.address().await?;
+        within(what, async {
+            let session = connect(&superuser, ATTEMPT_DEADLINE).await.map_err(sql(what))?;
+            let enable = format!("ALTER SUBSCRIPTION {} ENABLE", quote(&followed.subscription));
+            session.client.batch_execute(&enable).await.map_err(sql(what))
         })
         .await
     }

@@ -39,6 +39,23 @@ impl Server {
         Ok(server)
     }
 
+    /// The server of a clone, whose superuser has that password; of a replica, with its name and a clone of whom it replicates.
+    ///
+    /// # Errors
+    /// As [`Server::on_existing`]; or the host cannot be written to.
+    pub async fn on_clone(
+        host: Arc<dyn Host>,
+        wanted: Wanted,
+        password: String,
+        replicates: Option<(&str, &dyn server::Server)>,
+    ) -> Result<Server, ServerError> {
+        let server = Server::on_existing(host, wanted, password)?;
+        let Some((name, upstream)) = replicates else { return Ok(server) };
+        server.write_password_file(&server.password).await?;
+        let upstream = Upstream { host: Arc::clone(upstream.host()), name: name.to_owned() };
+        Ok(Server { upstream: Some(upstream), ..server })
+    }
+
     /// What makes a server a replica, on its command line.
     pub(super) async fn replica_settings(&self) -> Result<Vec<(&'static str, String)>, ServerError> {
         let Some(upstream) = &self.upstream else { return Ok(Vec::new()) };

@@ -1,0 +1,382 @@
+//! Baselines: the stopped clusters of whole topologies, kept below the base for later labs to begin with.
+//!
+//! One is a folder named after its key, moved there as a whole once it is complete. Natively it holds the clusters; those of containers lie
+//! on volumes that it names. A lab that began with one says so in its own folder, so that nobody removes it under the lab.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::lease::{Base, remove_folder};
+use super::{CopyKind, LabError, LabHandle, LabHost, LabKind, Place, blocking, docker, joined};
+
+/// Below the base.
+const FOLDER: &str = "cache";
+/// What a baseline is, in its folder; there from the moment at which the folder has its name.
+const MANIFEST: &str = "baseline.json";
+/// In a baseline's folder: its time is when it was last used.
+const USED: &str = "used";
+/// In a lab's folder: the key of the baseline that it uses.
+pub(super) const USES: &str = "uses";
+/// Ending of a folder that is being removed: keys have no dot.
+const GONE: &str = ".gone";
+/// In a lab's folder, while it makes one.
+const DRAFT: &str = "_baseline";
+
+/// A node's cluster in a baseline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    pub bytes: u64,
+    place: StoredPlace,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum StoredPlace {
+    /// In the baseline's folder.
+    Folder(String),
+    Volume(String),
+}
+
+/// A baseline that the lab uses: it stays as long as the lab does.
+#[derive(Debug, Clone)]
+pub struct Baseline {
+    folder: PathBuf,
+    pub manifest: Manifest,
+}
+
+/// What a baseline is. Readable by its owner alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Of the machine, when it was made: nothing waits until all of it is on the disk, so that it does not outlive this.
+    boot: String,
+    pub made: jiff::Timestamp,
+    pub lab: LabKind,
+    pub bytes: u64,
+    /// For people: "postgres 15, 2 nodes, shop.sql".
+    pub what: String,
+    volumes: BTreeSet<String>,
+    /// Whoever made it reads this again.
+    pub content: serde_json::Value,
+}
+
+/// A baseline as it is listed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listed {
+    pub key: String,
+    /// None of one that cannot be read.
+    pub manifest: Option<Manifest>,
+    pub used: SystemTime,
+    /// A lab began with it that is still there.
+    pub in_use: bool,
+}
+
+impl Listed {
+    pub fn bytes(&self) -> u64 {
+        self.manifest.as_ref().map_or(0, |manifest| manifest.bytes)
+    }
+}
+
+/// Which of the baselines that nobody uses are to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prune {
+    All,
+    /// The longest unused, until all together take no more.
+    ToBytes(u64),
+    UnusedFor(Duration),
+}
+
+/// One in the making. Nobody sees it before it is published, and what is not published goes with the lab.
+pub struct Draft {
+    lab: LabHandle,
+    folder: PathBuf,
+    volumes: BTreeSet<String>,
+    bytes: u64,
+}
+
+impl LabHandle {
+    /// The baseline of that key, if there is one. From now on the lab uses it.
+    ///
+    /// # Errors
+    /// The base's folder cannot be read or written.
+    pub async fn baseline(&self, key: &str) -> Result<Option<Baseline>, LabError> {
+        let (lease, key) = (Arc::clone(&self.lease), key.to_owned());
+        blocking(move || {
+            let _lock = lease.base().lock()?;
+            let folder = lease.base().path().join(FOLDER).join(&key);
+            let Some(manifest) = read(&folder).filter(|manifest| manifest.boot == boot()) else { return Ok(None) };
+            use_it(&folder, lease.folder(), &key)?;
+            Ok(Some(Baseline { folder, manifest }))
+        })
+        .await
+    }
+
+    /// A baseline in the making.
+    ///
+    /// # Errors
+    /// The lab's folder cannot be written to.
+    pub async fn draft(&self) -> Result<Draft, LabError> {
+        let folder = self.folder().join(DRAFT);
+        let made = folder.clone();
+        blocking(move || fs::create_dir(&made).map_err(|source| could_not("make", &made, source))).await?;
+        Ok(Draft { lab: self.clone(), folder, volumes: BTreeSet::new(), bytes: 0 })
+    }
+
+    /// A host that begins with a clone of what a baseline holds.
+    ///
+    /// # Errors
+    /// As [`LabHandle::host`]; or the baseline lacks it.
+    pub async fn host_of(
+        &self,
+        name: &str,
+        software: &crate::engine::software::Software,
+        baseline: &Baseline,
+        stored: &Stored,
+    ) -> Result<Arc<dyn LabHost>, LabError> {
+        let place = match &stored.place {
+            StoredPlace::Folder(folder) => Place::Stored(baseline.folder.join(folder)),
+            StoredPlace::Volume(volume) => Place::StoredVolume(volume.clone()),
+        };
+        self.make(name, software, Some(place)).await
+    }
+}
+
+impl Draft {
+    /// Copies the data of a host, whose server must be stopped. It belongs to the baseline once it is added.
+    ///
+    /// # Errors
+    /// The disk is full, or a file cannot be read.
+    pub async fn store(&self, host: &Arc<dyn LabHost>, node: &str, data: &str) -> Result<(CopyKind, Stored), LabError> {
+        let (host, data, node, to) = (Arc::clone(host), data.to_owned(), node.to_owned(), self.folder.join(node));
+        // Whoever stops waiting for it does not want it.
+        let stop = CancellationToken::new();
+        let _unwanted = stop.clone().drop_guard();
+        let copied = joined(self.lab.work.spawn(async move { host.store(&data, &to, &stop).await })).await?;
+        let place = match copied.place {
+            Place::Volume(volume) => StoredPlace::Volume(volume),
+            _ => StoredPlace::Folder(node),
+        };
+        Ok((copied.kind, Stored { bytes: copied.bytes, place }))
+    }
+
+    pub fn add(&mut self, stored: Stored) -> Stored {
+        if let StoredPlace::Volume(volume) = &stored.place {
+            self.volumes.insert(volume.clone());
+        }
+        self.bytes += stored.bytes;
+        stored
+    }
+
+    /// Makes it the baseline of that key, and the lab uses it. Where somebody else was quicker, theirs stays and the lab keeps this one for
+    /// itself.
+    ///
+    /// # Errors
+    /// The disk is full.
+    pub async fn publish(self, key: &str, what: String, content: serde_json::Value) -> Result<Baseline, LabError> {
+        let (made, lab) = (jiff::Timestamp::now(), self.lab.kind);
+        let manifest = Manifest { boot: boot(), made, lab, bytes: self.bytes, what, volumes: self.volumes, content };
+        let (lease, draft, key) = (Arc::clone(&self.lab.lease), self.folder, key.to_owned());
+        blocking(move || {
+            write(&draft, &manifest)?;
+            let _lock = lease.base().lock()?;
+            let cache = lease.base().path().join(FOLDER);
+            make_private(&cache)?;
+            let folder = cache.join(&key);
+            match read(&folder) {
+                Some(theirs) if theirs.boot == manifest.boot => return Ok(Baseline { folder: draft, manifest }),
+                // Of before the machine was started again. Its volumes are nobody's then, and are reaped.
+                _ => take(&folder, &lease.folder().join(format!("{key}{GONE}")))?,
+            };
+            fs::rename(&draft, &folder).map_err(|source| could_not("make", &folder, source))?;
+            use_it(&folder, lease.folder(), &key)?;
+            Ok(Baseline { folder, manifest })
+        })
+        .await
+    }
+}
+
+/// Removes a baseline of which something is missing, whoever uses it.
+///
+/// # Errors
+/// It cannot be removed.
+pub async fn discard(base: &Base, key: &str) -> Result<(), LabError> {
+    let (base, key) = (base.clone(), key.to_owned());
+    let volumes = blocking(move || {
+        let cache = base.path().join(FOLDER);
+        let lock = base.lock()?;
+        let volumes = take(&cache.join(&key), &cache.join(format!("{key}{GONE}")))?;
+        drop(lock);
+        clear(&base)?;
+        Ok(volumes)
+    })
+    .await?;
+    remove_volumes(&volumes).await
+}
+
+/// All baselines of this base, the last used first.
+///
+/// # Errors
+/// The folder cannot be read.
+pub async fn list(base: &Base) -> Result<Vec<Listed>, LabError> {
+    let base = base.clone();
+    blocking(move || {
+        let _lock = base.lock()?;
+        listed(&base)
+    })
+    .await
+}
+
+/// Removes baselines that no lab uses. Gives those that are gone.
+///
+/// # Errors
+/// One could not be removed.
+pub async fn prune(base: &Base, which: Prune) -> Result<Vec<Listed>, LabError> {
+    let here = base.clone();
+    let (pruned, volumes) = blocking(move || {
+        let cache = here.path().join(FOLDER);
+        let (mut pruned, mut volumes) = (Vec::new(), BTreeSet::new());
+        let lock = here.lock()?;
+        for baseline in chosen(listed(&here)?, which) {
+            let gone = cache.join(format!("{}{GONE}", baseline.key));
+            volumes.extend(take(&cache.join(&baseline.key), &gone)?);
+            pruned.push(baseline);
+        }
+        drop(lock);
+        clear(&here)?;
+        Ok((pruned, volumes))
+    })
+    .await?;
+    remove_volumes(&volumes).await?;
+    Ok(pruned)
+}
+
+/// Removes what somebody was removing who was killed meanwhile.
+pub(super) fn clear(base: &Base) -> Result<(), LabError> {
+    let entries = fs::read_dir(base.path().join(FOLDER)).into_iter().flatten().flatten();
+    let gone = entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(GONE));
+    gone.map(|entry| remove_folder(&entry.path())).collect()
+}
+
+/// Volumes that baselines of this base name.
+pub(super) fn volumes(base: &Base) -> BTreeSet<String> {
+    let manifests = keys(&base.path().join(FOLDER)).into_iter().filter_map(|(_, folder)| read(&folder));
+    manifests.flat_map(|manifest| manifest.volumes).collect()
+}
+
+/// Of these, the last used first, those that are to go.
+fn chosen(listed: Vec<Listed>, which: Prune) -> Vec<Listed> {
+    let (mut kept_bytes, mut full) = (0, false);
+    let goes = move |baseline: &Listed| {
+        let goes = match which {
+            Prune::All => true,
+            Prune::ToBytes(most) => {
+                full |= kept_bytes + baseline.bytes() > most;
+                full
+            }
+            Prune::UnusedFor(time) => baseline.used.elapsed().is_ok_and(|unused| unused >= time),
+        };
+        let goes = goes && !baseline.in_use;
+        if !goes {
+            kept_bytes += baseline.bytes();
+        }
+        goes
+    };
+    listed.into_iter().filter(goes).collect()
+}
+
+/// The caller holds the base's lock.
+fn listed(base: &Base) -> Result<Vec<Listed>, LabError> {
+    let used: BTreeSet<String> =
+        base.folders()?.iter().filter_map(|lab| fs::read_to_string(lab.join(USES)).ok()).collect();
+    let mut listed: Vec<Listed> = keys(&base.path().join(FOLDER))
+        .into_iter()
+        .map(|(key, folder)| {
+            let time = fs::metadata(folder.join(USED)).and_then(|found| found.modified());
+            let in_use = used.contains(&key);
+            Listed { key, manifest: read(&folder), used: time.unwrap_or(SystemTime::UNIX_EPOCH), in_use }
+        })
+        .collect();
+    listed.sort_by_key(|baseline| std::cmp::Reverse(baseline.used));
+    Ok(listed)
+}
+
+fn keys(cache: &Path) -> BTreeMap<String, PathBuf> {
+    let entries = fs::read_dir(cache).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let named = folders.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())));
+    named.filter(|(key, _)| !key.ends_with(GONE)).collect()
+}
+
+fn read(folder: &Path) -> Option<Manifest> {
+    serde_json::from_slice(&fs::read(folder.join(MANIFEST)).ok()?).ok()
+}
+
+fn write(folder: &Path, manifest: &Manifest) -> Result<(), LabError> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let path = folder.join(MANIFEST);
+    let written = || {
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        file.write_all(&serde_json::to_vec(manifest)?)?;
+        File::create(folder.join(USED)).map(drop)
+    };
+    written().map_err(|source: std::io::Error| could_not("write", &path, source))
+}
+
+/// Another each time that the machine is started; empty where nobody tells.
+fn boot() -> String {
+    let told = fs::read_to_string("/proc/sys/kernel/random/boot_id").or_else(|_| {
+        let asked = std::process::Command::new("sysctl").args(["-n", "kern.boottime"]).output()?;
+        String::from_utf8(asked.stdout).map_err(std::io::Error::other)
+    });
+    told.unwrap_or_default().trim().to_owned()
+}
+
+/// The caller holds the base's lock.
+fn use_it(baseline: &Path, lab: &Path, key: &str) -> Result<(), LabError> {
+    let uses = lab.join(USES);
+    fs::write(&uses, key).map_err(|source| could_not("write", &uses, source))?;
+    let touched = File::create(baseline.join(USED)).and_then(|file| file.set_modified(SystemTime::now()));
+    touched.map_err(|source| could_not("use", baseline, source))
+}
+
+/// Takes a baseline's name away: it is `gone`, and no baseline any more. Gives its volumes. The caller holds the base's lock.
+fn take(folder: &Path, gone: &Path) -> Result<BTreeSet<String>, LabError> {
+    let volumes = read(folder).map(|manifest| manifest.volumes).unwrap_or_default();
+    match fs::rename(folder, gone) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(could_not("remove", folder, source)),
+        _ => Ok(volumes),
+    }
+}
+
+async fn remove_volumes(volumes: &BTreeSet<String>) -> Result<(), LabError> {
+    if volumes.is_empty() { Ok(()) } else { docker::remove_volumes(volumes).await }
+}
+
+/// Servers run as another user, who has to pass through.
+fn make_private(folder: &Path) -> Result<(), LabError> {
+    use std::os::unix::fs::DirBuilderExt;
+    match fs::DirBuilder::new().mode(0o711).create(folder) {
+        Err(source) if source.kind() != std::io::ErrorKind::AlreadyExists => Err(could_not("make", folder, source)),
+        _ => Ok(()),
+    }
+}
+
+fn could_not(what: &str, path: &Path, source: std::io::Error) -> LabError {
+    LabError::io(format!("{what} {}", path.display()), source)
+}
+
+/// How a lab made a clone: of the kinds of [`CopyKind`], with the bytes that it stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cloned {
+    pub kind: CopyKind,
+    pub bytes: u64,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! A topology that was made ready, kept as a baseline; and one that begins as a clone of it, replication included.
+
+use futures::future::{join_all, try_join, try_join_all};
+use futures::{StreamExt, TryStreamExt};
+use serde::{Deserialize, Serialize};
+
+use super::node::StoredAt;
+use super::{Node, Topology, TopologyError, replication};
+use crate::engine::host::StopMode;
+use crate::event::CloneKind;
+use crate::lab::baseline::{Baseline, Stored};
+use crate::scenario::Scenario;
+
+/// Clusters copied at the same time.
+const AT_ONCE: usize = 2;
+/// Left free on the disk beside a baseline and one clone of it.
+const SPARE_BYTES: u64 = 1 << 30;
+
+/// What a topology began with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Began {
+    pub made: jiff::Timestamp,
+    pub clone: CloneKind,
+    /// Of all nodes.
+    pub bytes: u64,
+    /// What whoever kept it said of it.
+    pub facts: serde_json::Value,
+}
+
+/// What a baseline is kept with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Keeping<'a> {
+    pub key: &'a str,
+    /// One line for people.
+    pub what: String,
+    /// For who begins with it.
+    pub facts: serde_json::Value,
+    /// Larger ones are not kept.
+    pub most_bytes: u64,
+}
+
+/// What a baseline's manifest holds beside what its lab knows.
+#[derive(Debug, Serialize, Deserialize)]
+struct Content {
+    nodes: Vec<StoredNode>,
+    facts: serde_json::Value,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredNode {
+    name: String,
+    /// The superuser's, which is in the data.
+    password: String,
+    stored: Stored,
+}
+
+/// A baseline as the nodes begin with it.
+pub(super) struct Origin {
+    baseline: Baseline,
+    content: Content,
+}
+
+impl Origin {
+    /// None where it is of another shape than what is read today.
+    pub fn of(baseline: Baseline, scenario: &Scenario) -> Option<Origin> {
+        let content: Content = serde_json::from_value(baseline.manifest.content.clone()).ok()?;
+        let names = content.nodes.iter().map(|node| &node.name);
+        names.eq(scenario.topology.nodes.iter().map(|node| &node.name)).then_some(Origin { baseline, content })
+    }
+
+    /// What a node begins with.
+    pub fn node(&self, name: &str) -> Option<StoredAt> {
+        let node = self.content.nodes.iter().find(|node| node.name == name)?;
+        let (baseline, stored, password) = (self.baseline.clone(), node.stored.clone(), node.password.clone());
+        Some(StoredAt { baseline, stored, password })
+    }
+
+    pub fn began(&self, nodes: &[Node]) -> Began {
+        let kinds: Vec<CloneKind> = nodes.iter().filter_map(Node::cloned).collect();
+        Began {
+            made: self.baseline.manifest.made,
+            clone: kinds.first().copied().unwrap_or(CloneKind::Copy),
+            bytes: self.baseline.manifest.bytes,
+            facts: self.content.facts.clone(),
+        }
+    }
+}
+
+impl Topology {
+    /// Stops all nodes, copies their clusters as the baseline of that key, and starts them again. Their state before the plan is a clone of
+    /// it from here on. None where it is too large to be kept, and nothing was done.
+    ///
+    /// # Errors
+    /// [`TopologyError`].
+    pub async fn keep(&self, keeping: Keeping<'_>) -> Result<Option<(CloneKind, u64)>, TopologyError> {
+        if !self.has_room(keeping.most_bytes).await? {
+            return Ok(None);
+        }
+        self.stop_all().await?;
+        let (kind, stored, draft) = {
+            let mut draft = self.lab.handle().draft().await?;
+            let adding = self.nodes.iter().map(|node| node.store(&draft));
+            let copied: Vec<_> = futures::stream::iter(adding).buffered(AT_ONCE).try_collect().await?;
+            let kind = copied.first().map_or(CloneKind::Copy, |(kind, _)| *kind);
+            let stored: Vec<Stored> = copied.into_iter().map(|(_, stored)| draft.add(stored)).collect();
+            (kind, stored, draft)
+        };
+        let node = |(node, stored): (&Node, &Stored)| StoredNode {
+            name: node.name().to_owned(),
+            password: node.password().to_owned(),
+            stored: stored.clone(),
+        };
+        let Keeping { key, what, facts, .. } = keeping;
+        let content = Content { nodes: self.nodes.iter().zip(&stored).map(node).collect(), facts };
+        let content = serde_json::to_value(content).expect("plain data with text for keys");
+        let publishing = async { Ok(draft.publish(key, what, content).await?) };
+        let (baseline, ()) = try_join(publishing, self.start_all()).await?;
+        for (node, stored) in self.nodes.iter().zip(stored) {
+            node.begins_with(StoredAt { baseline: baseline.clone(), stored, password: node.password().to_owned() });
+        }
+        Ok(Some((kind, baseline.manifest.bytes)))
+    }
+
+    async fn has_room(&self, most_bytes: u64) -> Result<bool, TopologyError> {
+        let disks = try_join_all(self.nodes.iter().map(Node::disk)).await?;
+        let bytes: u64 = disks.iter().filter_map(|disk| disk.data_bytes).sum();
+        let free = disks.iter().map(|disk| disk.free_bytes).min().unwrap_or_default();
+        Ok(bytes <= most_bytes && free > bytes.saturating_mul(2).saturating_add(SPARE_BYTES))
+    }
+
+    /// Those that get what others write first, for a writer's end waits for them.
+    async fn stop_all(&self) -> Result<(), TopologyError> {
+        try_join_all(self.nodes.iter().map(Node::rest)).await?;
+        for nodes in [self.followers().collect::<Vec<_>>(), self.writers().collect()] {
+            let stopped = join_all(nodes.iter().map(|node| node.stop_with(StopMode::Fast))).await;
+            stopped.into_iter().collect::<Result<(), _>>()?;
+        }
+        Ok(())
+    }
+
+    /// Writers first, so that the others find them where they are.
+    async fn start_all(&self) -> Result<(), TopologyError> {
+        for nodes in [self.writers().collect::<Vec<_>>(), self.followers().collect()] {
+            try_join_all(nodes.iter().map(|node| node.start())).await?;
+        }
+        self.follow_again().await
+    }
+
+    /// Makes pairs and subscribers go on from where they were.
+    pub(super) async fn follow_again(&self) -> Result<(), TopologyError> {
+        for [one, other] in self.pairs() {
+            try_join(one.follow_again(other, None), other.follow_again(one, None)).await?;
+        }
+        for writer in self.writers() {
+            for node in self.followers_of(writer) {
+                if let Some(feed) = node.feed() {
+                    node.follow_again(writer, Some(&feed)).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Proves that clones replicate, as far as a row of the heartbeat's database gets. For whom it does not, it moves the log, so that their
+    /// position tells.
+    pub(super) async fn prove_again(&self) -> Result<(), TopologyError> {
+        for pair in self.pairs() {
+            replication::prove_pair_again(pair).await?;
+        }
+        for writer in self.writers().filter(|writer| self.followers_of(writer).next().is_some()) {
+            let replicas = self.followers_of(writer).filter(|node| node.replicates().is_some()).collect();
+            replication::prove_again(writer, replicas).await?;
+        }
+        Ok(())
+    }
+}
