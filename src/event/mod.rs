@@ -529,6 +529,8 @@ pub struct TableSize {
 #[serde(rename_all = "kebab-case")]
 pub enum CloneKind {
     Reflink,
+    /// Files shared until they are written, and then copied as a whole.
+    Overlay,
     Copy,
 }
 
@@ -536,6 +538,7 @@ impl CloneKind {
     pub fn name(self) -> &'static str {
         match self {
             CloneKind::Reflink => "reflink",
+            CloneKind::Overlay => "overlay",
             CloneKind::Copy => "copy",
         }
     }

@@ -28,6 +28,9 @@ const GONE: &str = ".gone";
 /// In a lab's folder, while it makes one.
 const DRAFT: &str = "_baseline";
 
+/// Smaller clusters are copied: nothing of them is then copied while a plan is timed.
+pub(super) const OVERLAY_BYTES_MIN: u64 = 256 << 20;
+
 /// A node's cluster in a baseline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
@@ -139,8 +142,8 @@ impl LabHandle {
         stored: &Stored,
     ) -> Result<Arc<dyn LabHost>, LabError> {
         let place = match &stored.place {
-            StoredPlace::Folder(folder) => Place::Stored(baseline.folder.join(folder)),
-            StoredPlace::Volume(volume) => Place::StoredVolume(volume.clone()),
+            StoredPlace::Folder(folder) => Place::Stored(baseline.folder.join(folder), stored.bytes),
+            StoredPlace::Volume(volume) => Place::StoredVolume(volume.clone(), stored.bytes),
         };
         self.make(name, software, Some(place)).await
     }

@@ -133,7 +133,7 @@ impl Copy<'_> {
         let found = fs::metadata(from)?;
         match self.kind {
             CopyKind::Reflink => reflink_copy::reflink(from, to)?,
-            CopyKind::Files => fs::copy(from, to).map(|_| ())?,
+            CopyKind::Files | CopyKind::Overlay => fs::copy(from, to).map(|_| ())?,
         }
         self.bytes += found.len();
         like(&found, to)
@@ -141,18 +141,16 @@ impl Copy<'_> {
 }
 
 /// Tries it on a file of one byte: whether blocks can be shared is the file system's to say, not its name's.
-fn can_reflink(from: &Path, to: &Path) -> io::Result<bool> {
-    let (original, shared) = (from.with_extension("reflink-from"), to.with_extension("reflink-to"));
+pub(super) fn can_reflink(from: &Path, to: &Path) -> io::Result<bool> {
+    // Others may try it at the same time.
+    let beside = |path: &Path| tempfile::Builder::new().prefix(".reflink").tempdir_in(path.parent().unwrap_or(path));
+    let (one, other) = (beside(from)?, beside(to)?);
+    let original = one.path().join("x");
     fs::write(&original, b"x")?;
-    let works = reflink_copy::reflink(&original, &shared).is_ok();
-    fs::remove_file(&original)?;
-    if works {
-        fs::remove_file(&shared)?;
-    }
-    Ok(works)
+    Ok(reflink_copy::reflink(&original, other.path().join("x")).is_ok())
 }
 
-fn like(found: &fs::Metadata, path: &Path) -> io::Result<()> {
+pub(super) fn like(found: &fs::Metadata, path: &Path) -> io::Result<()> {
     if rustix::process::geteuid().is_root() {
         chown(path, Some(found.uid()), Some(found.gid()))?;
     }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::Access;
 use serde::{Deserialize, Serialize};
 
+use super::native::overlay;
 use super::{LabError, LabKind};
 use crate::engine::EngineKind;
 use crate::engine::endpoint::Endpoint;
@@ -407,6 +408,7 @@ impl Examined {
 
 /// Removes a folder with all that is in it; a server or copy that is just ending may still put files there for a moment.
 pub(super) fn remove_folder(folder: &Path) -> Result<(), LabError> {
+    overlay::unmount_below(folder);
     let began = Instant::now();
     loop {
         match fs::remove_dir_all(folder) {

@@ -209,6 +209,8 @@ pub struct Copied {
 pub enum CopyKind {
     /// Blocks shared until written.
     Reflink,
+    /// Files shared until written.
+    Overlay,
     Files,
 }
 
@@ -217,10 +219,10 @@ enum Place {
     Folder(PathBuf),
     /// In a Docker Engine.
     Volume(String),
-    /// A baseline's, which is to be cloned.
-    Stored(PathBuf),
+    /// A baseline's, of so many bytes, which is to be cloned.
+    Stored(PathBuf, u64),
     /// As [`Place::Stored`], in a Docker Engine.
-    StoredVolume(String),
+    StoredVolume(String, u64),
 }
 
 /// A host of a lab: what engine code sees of it, and what only its lab's owner may do.

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::server;
 use crate::event::{TableSize, with_causes};
-use crate::lab::{self, LabKind};
 use crate::scenario::{Action, EngineKind, Node, Scenario, SnapshotSource, Step};
 use crate::snapshot::digest;
+use crate::topology::{self, LabKind};
 
 /// Changes with whatever this program puts into servers of its own before a plan, and with how a baseline is kept.
 const FORMAT: u32 = 1;
@@ -40,7 +39,7 @@ struct Ingredients<'a> {
     program: &'a str,
     lab: LabKind,
     engine: EngineKind,
-    /// What each version is here.
+    /// What each node's server is here.
     software: Vec<String>,
     nodes: &'a [Node],
     snapshot: String,
@@ -60,10 +59,7 @@ pub(super) async fn key(
     if let Some(why) = setup.iter().find_map(unrepeatable) {
         return Err(why);
     }
-    let mut software = Vec::new();
-    for node in &scenario.topology.nodes {
-        software.push(installed(scenario, node, lab).await?);
-    }
+    let software = topology::software(scenario, lab).await.map_err(|error| with_causes(&error))?;
     let (of_snapshot, memory) = (scenario.snapshot.clone(), base.join(DIGESTS));
     let setup_files = setup_files.clone();
     let hashing = tokio::task::spawn_blocking(move || {
@@ -112,19 +108,4 @@ fn unrepeatable(step: &Step) -> Option<String> {
         _ if text.contains("${") => Some(format!("the setup step \"{}\" names where nodes are", step.name)),
         _ => None,
     }
-}
-
-async fn installed(scenario: &Scenario, node: &Node, lab: LabKind) -> Result<String, String> {
-    let software = server::software_of(scenario.topology.engine, node);
-    let mut found = lab::identity(lab, &software).await.map_err(|error| with_causes(&error))?;
-    if let Some(programs) = lab::programs(lab, &software).await {
-        match server::brought_along(scenario.topology.engine, &programs).await {
-            Ok(more) => {
-                found.push_str(&digest::digest(&more.into_iter().map(|(name, text)| name + &text).collect::<Vec<_>>()))
-            }
-            // Without it the installation is a server alone.
-            Err(error) => tracing::debug!(%error, "the installation does not say what it brings"),
-        }
-    }
-    Ok(found)
 }

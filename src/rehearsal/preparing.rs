@@ -11,9 +11,8 @@ use super::replication;
 use super::run::{Rehearsal, Stages, millis, offer, own_version, tell_disk};
 use super::step::StepEnd;
 use crate::event::{CloneKind, Event, StepRole};
-use crate::lab::baseline::{Prune, prune};
 use crate::snapshot::{self, Bench, RestoreRequest};
-use crate::topology::{Began, Keeping, Node};
+use crate::topology::{self, Began, Keeping, Node};
 
 /// How long one program of a restore may take.
 const RESTORE: Duration = Duration::from_secs(24 * 3600);
@@ -184,7 +183,7 @@ impl Stages<'_> {
         for node in self.topology.writers() {
             self.kept(node, clone, bytes, began.elapsed());
         }
-        if let Err(error) = prune(self.rehearsal.base, Prune::ToBytes(most_bytes)).await {
+        if let Err(error) = topology::prune_baselines(self.rehearsal.base, most_bytes).await {
             tracing::warn!(%error, "baselines that are too many could not be removed");
         }
         Ok(true)

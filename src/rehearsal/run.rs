@@ -27,10 +27,9 @@ use crate::engine::reading::ReadError;
 use crate::engine::release::Lineage;
 use crate::engine::server;
 use crate::event::{DiffResult, Event, Phase, with_causes};
-use crate::lab::LabKind;
 use crate::scenario::{Routing, Scenario};
 use crate::snapshot::{self, Offer};
-use crate::topology::{Base, Node, Released, Topology, TopologyRequest};
+use crate::topology::{Base, LabKind, Node, Released, Topology, TopologyRequest};
 
 /// How long the probes run alone before the plan: a hundred operations of each on a touched table.
 const CONTROL: Duration = Duration::from_secs(2);

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::node::StoredAt;
 use super::{Node, Topology, TopologyError, replication};
 use crate::engine::host::StopMode;
+use crate::engine::server;
 use crate::event::CloneKind;
-use crate::lab::baseline::{Baseline, Stored};
+use crate::lab::baseline::{Baseline, Prune, Stored, prune};
+use crate::lab::{self, Base, LabKind};
 use crate::scenario::Scenario;
 
 /// Clusters copied at the same time.
@@ -84,6 +86,37 @@ impl Origin {
             facts: self.content.facts.clone(),
         }
     }
+}
+
+/// What the lab would run on each node, in their order: the same texts as long as the same is installed.
+///
+/// # Errors
+/// The lab lacks something.
+pub async fn software(scenario: &Scenario, lab: LabKind) -> Result<Vec<String>, TopologyError> {
+    let engine = scenario.topology.engine;
+    let mut found = Vec::new();
+    for node in &scenario.topology.nodes {
+        let software = server::software_of(engine, node);
+        let mut one = lab::identity(lab, &software).await?;
+        if let Some(programs) = lab::programs(lab, &software).await {
+            match server::brought_along(engine, &programs).await {
+                Ok(more) => more.into_iter().for_each(|(name, text)| one.extend([name, text])),
+                // Without it the installation is a server alone.
+                Err(error) => tracing::debug!(%error, "the installation does not say what it brings"),
+            }
+        }
+        found.push(one);
+    }
+    Ok(found)
+}
+
+/// Removes baselines that nobody uses, the longest unused first, until all together take no more than that.
+///
+/// # Errors
+/// One cannot be removed.
+pub async fn prune_baselines(base: &Base, most_bytes: u64) -> Result<(), TopologyError> {
+    prune(base, Prune::ToBytes(most_bytes)).await?;
+    Ok(())
 }
 
 impl Topology {

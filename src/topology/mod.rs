@@ -20,15 +20,15 @@ use crate::engine::host::StopMode;
 use crate::engine::server::{self, BoxError, Pairing, ServerError, Wanted};
 use crate::event::with_causes;
 use crate::lab::lease::LeasedNode;
-use crate::lab::{self, Lab, LabError, LabKind};
+use crate::lab::{self, Lab, LabError};
 use crate::scenario::{self, Scenario};
 
 use self::baseline::Origin;
-pub use self::baseline::{Began, Keeping};
+pub use self::baseline::{Began, Keeping, prune_baselines, software};
 use self::node::Place;
 pub use self::node::{Disk, Kept, Node};
 pub use crate::engine::server::Trouble;
-pub use crate::lab::Base;
+pub use crate::lab::{Base, LabKind};
 pub use crate::settings::LabChoice;
 
 /// Replicas made at the same time: each takes two of the ten sessions that a server has for them by default.

@@ -549,6 +549,7 @@ fn failed(node: &str, source: ServerError) -> TopologyError {
 fn clone_kind(kind: CopyKind) -> CloneKind {
     match kind {
         CopyKind::Reflink => CloneKind::Reflink,
+        CopyKind::Overlay => CloneKind::Overlay,
         CopyKind::Files => CloneKind::Copy,
     }
 }

@@ -364,7 +364,8 @@ impl server::Server for Server {
     }
 
     async fn follow_again(&self, other: &dyn server::Server, _feed: Option<&Feed>) -> Result<(), ServerError> {
-        self.follow_peer(other).await
+        // Whom it knew of when it was started, it follows since.
+        if self.upstream.get().is_some() { Ok(()) } else { self.follow_peer(other).await }
     }
 
     async fn address(&self) -> Result<Endpoint, ServerError> {

@@ -18,32 +18,23 @@ use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 
 use super::archive::Archive;
+use super::clone::{CLONE_WHAT, STORED, copied};
 use super::exec::{Attached, Inside, Run, Sink};
-use super::{
-    call, create_volume, derived, engine, failed, has_volume, remove_container, remove_volume, says_disk_full,
-};
+use super::{call, derived, engine, failed, has_volume, overlay, remove_container, remove_volume, says_disk_full};
 use crate::engine::host::{Exec, ExecOutput, Host, HostError, Listen, StopMode};
 use crate::engine::software::{BESIDE, Software};
-use crate::lab::baseline::Cloned;
+use crate::lab::baseline::{Cloned, OVERLAY_BYTES_MIN};
 use crate::lab::lease::Lease;
 use crate::lab::native::last_lines;
 use crate::lab::process::describe_signal;
 use crate::lab::{Copied, CopyKind, LabError, LabHost, Place};
 
 /// Everything of ours in a container lies here, on a volume: a server's writes do not go through the layers of an image, as in production.
-const FOLDER: &str = "/rehearsal";
-/// Where a copy is made, in a container that is there for that alone.
-const COPY: &str = "/rehearsal-copy";
-const COPY_WHAT: &str = "keep the state of a container";
-/// Where a container has the baseline that it begins with.
-const STORED: &str = "/rehearsal-baseline";
-const CLONE_WHAT: &str = "clone a baseline";
-/// What is of a server's life and not of its data; below [`FOLDER`].
-const OF_LIFE: &str = "log server.log server.pid";
+pub(super) const FOLDER: &str = "/rehearsal";
 const SCRIPT_DEADLINE: Duration = Duration::from_secs(60);
 const START_DEADLINE: Duration = Duration::from_secs(120);
 /// Of uploads and copies, which move whole databases.
-const BULK_DEADLINE: Duration = Duration::from_secs(3600);
+pub(super) const BULK_DEADLINE: Duration = Duration::from_secs(3600);
 /// Parallel queries share memory there; Docker's own 64 MiB are soon too little.
 const SHARED_MEMORY_BYTES: u64 = 1 << 30;
 
@@ -79,36 +70,21 @@ for place in $beside; do for program in "$found/$place"/*; do [ -f "$program" ] 
 :
 "#;
 
-/// Copies one folder into another, but for what is of a server's life, blocks shared where their file system can. Answers how, and the size
-/// in KiB.
-const COPYING: &str = r#"
-from=$1 to=$2 without=$3 how=reflink
-file=$(find "$from" -type f -size +0 -print -quit)
-cp --reflink=always "$file" "$to/.block" 2>/dev/null || how=files
-rm -f "$to/.block"
-case $how in
-reflink) cp -a --reflink=always "$from/." "$to" ;;
-files) cp -a "$from/." "$to" ;;
-esac || exit 1
-for each in $without; do rm -rf "${to:?}/$each" || exit 1; done
-echo $how && du -sk "$to" | cut -f1
-"#;
-
 const START: &str = r#"echo $$ >"$0.pid"; exec "$@" >>"$0.log" 2>&1 </dev/null"#;
 
 /// A container, and the server that runs in it.
 pub struct DockerHost {
     software: Software,
-    inside: Inside,
+    pub(super) inside: Inside,
     /// Its drop removes the container; none once that was done or is not wanted.
     container: Mutex<Option<ContainerAsync<GenericImage>>>,
     leash: tokio::sync::Mutex<Option<Attached>>,
-    image: String,
+    pub(super) image: String,
     lab: String,
-    labels: HashMap<String, String>,
+    pub(super) labels: HashMap<String, String>,
     name: String,
-    /// Of a host that began with a copy; others have a volume without a name, which goes with the container.
-    volume: Option<String>,
+    /// Of a host that began with a copy or an overlay; others have a volume without a name, which goes with the container.
+    volumes: Vec<String>,
     /// How many copies of it were made: each has a volume of its own.
     copies: AtomicU32,
     /// For what it stores in a baseline.
@@ -130,34 +106,54 @@ impl DockerHost {
         stop: &CancellationToken,
     ) -> Result<DockerHost, LabError> {
         let docker = engine().await?;
-        let (volume, stored) = match from {
-            Some(Place::Volume(volume)) => (Some(volume), None),
-            Some(Place::StoredVolume(stored)) => (None, Some(stored)),
-            _ => (None, None),
-        };
         let image = derived::image_with(&docker, lease, name, software, stop).await?;
         let labels = owned(lease.labels());
-        let mut mounts = vec![mount(volume.clone(), FOLDER, &labels)];
-        if let Some(stored) = &stored {
-            // The engine would make an empty one.
-            if !has_volume(&docker, stored).await? {
-                return Err(failed(CLONE_WHAT, format!("volume {stored} is gone")));
-            }
-            mounts.push(Mount { read_only: Some(true), ..mount(Some(stored.clone()), STORED, &labels) });
-        }
-        let wanted = Wanted {
-            image: &image,
-            name: container_name(lease.id(), name),
-            labels: &labels,
-            port: Some(software.port),
-            mounts,
+        let name_of_container = container_name(lease.id(), name);
+        let start = async |mounts| {
+            let (name, port) = (name_of_container.clone(), Some(software.port));
+            start_container(&docker, Wanted { image: &image, name, labels: &labels, port, mounts }).await
         };
-        let (container, inside, leash) = start_container(&docker, wanted).await?;
+        let mut volumes = Vec::new();
         let mut cloned = None;
-        if stored.is_some() {
-            let (kind, bytes) = copied(&inside, CLONE_WHAT, STORED, FOLDER).await?;
-            cloned = Some(Cloned { kind, bytes });
-        }
+        let (container, inside, leash) = match from {
+            Some(Place::Volume(volume)) => {
+                volumes.push(volume.clone());
+                start(vec![mount(Some(volume), FOLDER, &labels)]).await?
+            }
+            Some(Place::StoredVolume(stored, bytes)) => {
+                // The engine would make an empty one.
+                if !has_volume(&docker, &stored).await? {
+                    return Err(failed(CLONE_WHAT, format!("volume {stored} is gone")));
+                }
+                let mut overlaid = None;
+                if bytes >= OVERLAY_BYTES_MIN {
+                    volumes = overlay::volume_of(&docker, &stored, &name_of_container, &labels).await?;
+                    overlaid = match start(vec![mount(Some(name_of_container.clone()), FOLDER, &labels)]).await {
+                        Ok(started) => Some(started),
+                        Err(error) => {
+                            tracing::debug!(%error, "no overlay; files are copied");
+                            remove_container(&docker, &name_of_container).await?;
+                            None
+                        }
+                    };
+                }
+                match overlaid {
+                    Some(started) => {
+                        cloned = Some(Cloned { kind: CopyKind::Overlay, bytes });
+                        started
+                    }
+                    None => {
+                        let there = mount(Some(stored), STORED, &labels);
+                        let there = Mount { read_only: Some(true), ..there };
+                        let started = start(vec![mount(None, FOLDER, &labels), there]).await?;
+                        let (kind, bytes) = copied(&started.1, CLONE_WHAT, STORED, FOLDER).await?;
+                        cloned = Some(Cloned { kind, bytes });
+                        started
+                    }
+                }
+            }
+            _ => start(vec![mount(None, FOLDER, &labels)]).await?,
+        };
         let prepared = prepare(&inside, &image, software).await?;
         Ok(DockerHost {
             software: software.clone(),
@@ -170,7 +166,7 @@ impl DockerHost {
             labels_of_baseline: owned(lease.labels_of_baseline()),
             cloned,
             name: name.to_owned(),
-            volume,
+            volumes,
             copies: AtomicU32::new(0),
             prepared,
             server: tokio::sync::Mutex::new(None),
@@ -208,53 +204,6 @@ impl DockerHost {
     async fn signal(&self, signal: &str) -> Result<(), HostError> {
         let pid_file = format!("{}.pid", self.server_files());
         self.inside.script(r#"kill -s "$1" "$(cat "$2")""#, &[signal, &pid_file], SCRIPT_DEADLINE).await.map(|_| ())
-    }
-
-    /// To a new volume, with these labels, which is gone again where it fails.
-    async fn copied_to(
-        &self,
-        volume: String,
-        labels: &HashMap<String, String>,
-        stop: &CancellationToken,
-    ) -> Result<Copied, LabError> {
-        let docker = &self.inside.docker;
-        create_volume(docker, &volume, labels).await?;
-        let copied = tokio::select! {
-            copied = self.copy_to(&volume) => copied,
-            () = stop.cancelled() => Err(failed(COPY_WHAT, "nobody wants it any more")),
-        };
-        if copied.is_err() {
-            let cleared = async {
-                remove_container(docker, &volume).await?;
-                remove_volume(docker, &volume).await
-            };
-            // Why there is no copy says more; the lab's end clears away what is left.
-            if let Err(error) = cleared.await {
-                tracing::warn!(%error, volume, "could not clear away a copy");
-            }
-        }
-        let (kind, bytes) = copied?;
-        Ok(Copied { kind, bytes, place: Place::Volume(volume) })
-    }
-
-    /// In a container of its own, which has both volumes: what runs can be given no other. How it was copied, and its bytes.
-    async fn copy_to(&self, volume: &str) -> Result<(CopyKind, u64), LabError> {
-        let inspected = call(COPY_WHAT, self.inside.docker.inspect_container(&self.inside.container, None)).await?;
-        let ours = inspected.mounts.into_iter().flatten().find(|mount| mount.destination.as_deref() == Some(FOLDER));
-        let ours = ours.and_then(|mount| mount.name).ok_or_else(|| failed(COPY_WHAT, "its volume has no name"))?;
-        let wanted = Wanted {
-            image: &self.image,
-            name: volume.to_owned(),
-            labels: &self.labels,
-            port: None,
-            mounts: vec![mount(Some(ours), FOLDER, &self.labels), mount(Some(volume.to_owned()), COPY, &self.labels)],
-        };
-        let (container, inside, _leash) = start_container(&self.inside.docker, wanted).await?;
-        let copied = copied(&inside, COPY_WHAT, FOLDER, COPY).await;
-        // Removed below, by a way that waits until it is gone.
-        std::mem::forget(container);
-        remove_container(&inside.docker, &inside.container).await?;
-        copied
     }
 
     /// Uploads a tar archive into the folder `to`.
@@ -459,10 +408,10 @@ impl LabHost for DockerHost {
         }
         remove_container(&self.inside.docker, &self.inside.container).await?;
         self.leash.lock().await.take();
-        match &self.volume {
-            Some(volume) => remove_volume(&self.inside.docker, volume).await,
-            None => Ok(()),
+        for volume in &self.volumes {
+            remove_volume(&self.inside.docker, volume).await?;
         }
+        Ok(())
     }
 }
 
@@ -475,18 +424,18 @@ struct Prepared {
 }
 
 /// A container to be started.
-struct Wanted<'a> {
-    image: &'a str,
+pub(super) struct Wanted<'a> {
+    pub image: &'a str,
     /// Also names the leash.
-    name: String,
-    labels: &'a HashMap<String, String>,
+    pub name: String,
+    pub labels: &'a HashMap<String, String>,
     /// Where its server will listen.
-    port: Option<u16>,
-    mounts: Vec<Mount>,
+    pub port: Option<u16>,
+    pub mounts: Vec<Mount>,
 }
 
 /// With its leash in our hands.
-async fn start_container(
+pub(super) async fn start_container(
     docker: &Docker,
     wanted: Wanted<'_>,
 ) -> Result<(ContainerAsync<GenericImage>, Inside, Attached), LabError> {
@@ -517,21 +466,12 @@ async fn start_container(
     Ok((container, inside, leash))
 }
 
-/// Copies a folder of a container into another. How, and its bytes.
-async fn copied(inside: &Inside, what: &str, from: &str, to: &str) -> Result<(CopyKind, u64), LabError> {
-    let said = inside.script(COPYING, &[from, to, OF_LIFE], BULK_DEADLINE).await;
-    let said = said.map_err(|error| failed(what, error))?;
-    let (how, kilobytes) = said.trim().split_once('\n').unwrap_or_default();
-    let kind = if how == "reflink" { CopyKind::Reflink } else { CopyKind::Files };
-    Ok((kind, number(kilobytes, "a folder's size")?.saturating_mul(1024)))
-}
-
 fn owned(labels: [(&'static str, String); 5]) -> HashMap<String, String> {
     labels.map(|(label, value)| (label.to_owned(), value)).into()
 }
 
 /// A volume in a container, empty where it has no name: such a one goes when its container does.
-fn mount(volume: Option<String>, target: &str, labels: &HashMap<String, String>) -> Mount {
+pub(super) fn mount(volume: Option<String>, target: &str, labels: &HashMap<String, String>) -> Mount {
     Mount {
         target: Some(target.to_owned()),
         source: volume,
@@ -598,7 +538,7 @@ fn split(path: &str) -> (&str, &str) {
     }
 }
 
-fn number(text: &str, what: &str) -> Result<u64, HostError> {
+pub(super) fn number(text: &str, what: &str) -> Result<u64, HostError> {
     text.trim().parse().map_err(|error: std::num::ParseIntError| host_failed(format!("{text:?} is not {what}"), error))
 }
 

@@ -4,10 +4,12 @@
 //! leash, an `exec` whose standard input this process holds open: however this process ends, the input closes and the container goes.
 
 mod archive;
+mod clone;
 mod container;
 mod derived;
 mod exec;
 mod image;
+mod overlay;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;

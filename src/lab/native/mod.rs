@@ -1,6 +1,7 @@
 //! Plain processes of this machine as a lab.
 
 mod find;
+pub(super) mod overlay;
 mod packages;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -23,7 +24,7 @@ use super::baseline::Cloned;
 use super::copy::Links;
 use super::lease::{self, Lease};
 use super::process::{self, Account, Group, Identity};
-use super::{Copied, LabError, LabHost, Place, blocking, copy, feed};
+use super::{Copied, CopyKind, LabError, LabHost, Place, blocking, copy, feed};
 use crate::engine::host::{Exec, ExecOutput, Host, HostError, Listen, StopMode};
 use crate::engine::software::{BESIDE, Software, StopSignal};
 
@@ -93,10 +94,7 @@ impl NativeHost {
             let data = folder.join("data");
             match from {
                 Some(Place::Folder(copied)) => fs::rename(&copied, &data).map_err(|source| io_in(&data, source))?,
-                Some(Place::Stored(stored)) => {
-                    let Copied { kind, bytes, .. } = copy::tree(&stored, &data, Links::Absolute, &stop)?;
-                    return Ok(Some(Cloned { kind, bytes }));
-                }
+                Some(Place::Stored(stored, bytes)) => return clone_of(&stored, bytes, &data, &stop).map(Some),
                 _ => {}
             }
             Ok(None)
@@ -386,6 +384,21 @@ impl Server {
         };
         Ok(rustix::process::kill_process(pid, signal)?)
     }
+}
+
+/// In the way that costs least: blocks shared; else files, where there are many bytes, for a file of an overlay is copied as a whole when it
+/// is first written; else copied.
+fn clone_of(stored: &Path, bytes: u64, data: &Path, stop: &CancellationToken) -> Result<Cloned, LabError> {
+    let shares_blocks = copy::can_reflink(stored, data).map_err(|source| io_in(data, source))?;
+    // Links to what lies beside it would lead elsewhere.
+    if !shares_blocks && bytes >= super::baseline::OVERLAY_BYTES_MIN && !copy::beside(stored).exists() {
+        match overlay::mount(stored, data) {
+            Ok(()) => return Ok(Cloned { kind: CopyKind::Overlay, bytes }),
+            Err(error) => tracing::debug!(%error, "no overlay; files are copied"),
+        }
+    }
+    let Copied { kind, bytes, .. } = copy::tree(stored, data, Links::Absolute, stop)?;
+    Ok(Cloned { kind, bytes })
 }
 
 fn signal(signal: StopSignal) -> Signal {

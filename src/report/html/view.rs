@@ -181,6 +181,7 @@ pub fn facts(outcome: &Outcome) -> Vec<Fact> {
 fn clone_words(clone: CloneKind) -> &'static str {
     match clone {
         CloneKind::Reflink => "kept by reflink",
+        CloneKind::Overlay => "kept by overlay",
         CloneKind::Copy => "kept by copy",
     }
 }
