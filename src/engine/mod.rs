@@ -9,6 +9,7 @@ pub mod client_login;
 pub mod client_programs;
 pub mod content;
 pub mod endpoint;
+pub mod files;
 pub mod host;
 pub mod lineage;
 pub mod mysql;

@@ -154,7 +154,12 @@ impl Stages<'_> {
     /// each writer.
     pub async fn keep(&self, key: Option<&str>, facts: Option<&Facts>) -> Result<(), Failure> {
         let is_kept = match (key, facts) {
-            (_, None) => true,
+            (_, None) => {
+                // Probes write to all tables, and so may a program.
+                let names = self.rehearsal.touched.as_ref().filter(|_| !self.rehearsal.scenario.probes.auto);
+                self.topology.own_files(names).await?;
+                true
+            }
             (Some(key), Some(facts)) => self.keep_baseline(key, facts).await?,
             (None, Some(_)) => false,
         };

@@ -1,5 +1,7 @@
 //! A topology that was made ready, kept as a baseline; and one that begins as a clone of it, replication included.
 
+use std::collections::BTreeSet;
+
 use futures::future::{join_all, try_join, try_join_all};
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
@@ -152,6 +154,15 @@ impl Topology {
             node.begins_with(StoredAt { baseline: baseline.clone(), stored, password: node.password().to_owned() });
         }
         Ok(Some((kind, baseline.manifest.bytes)))
+    }
+
+    /// Where nodes share files with a baseline: see [`Node::own`].
+    ///
+    /// # Errors
+    /// [`TopologyError`].
+    pub async fn own_files(&self, names: Option<&BTreeSet<String>>) -> Result<(), TopologyError> {
+        let sharing = self.nodes.iter().filter(|node| node.cloned() == Some(CloneKind::Overlay));
+        try_join_all(sharing.map(|node| node.own(names))).await.map(|_| ())
     }
 
     async fn has_room(&self, most_bytes: u64) -> Result<bool, TopologyError> {

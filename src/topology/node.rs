@@ -1,7 +1,7 @@
 //! One node: a server on a host of the lab, and the copy of its state before the plan.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,8 @@ use rand::distr::{Alphanumeric, SampleString};
 
 use super::TopologyError;
 use crate::engine::endpoint::Endpoint;
-use crate::engine::host::{Exec, Host, StopMode};
+use crate::engine::files;
+use crate::engine::host::{Exec, Host, HostError, StopMode};
 use crate::engine::server::{self, OwnLines, Running, Server, ServerError, Trouble, Wanted};
 use crate::engine::software::Software;
 use crate::engine::subscription::Feed;
@@ -25,6 +26,15 @@ use crate::scenario::{self, EngineKind, Extension};
 const WATCH_EVERY: Duration = Duration::from_millis(200);
 /// Of lines that are looked through for what befell the server: while it recovers, each attempt to connect is one.
 const TROUBLE_LINES: usize = 2000;
+/// Opens files for writing, and writes nothing: a table's, and what is named after it.
+const OWN: &str = r#"
+cd "$1" || exit 1; shift
+for name; do
+for file in "$name" "$name".* "$name"_*; do [ ! -f "$file" ] || : >>"$file" || exit 1; done
+done
+"#;
+const FILES_AT_ONCE: usize = 200;
+const OWN_DEADLINE: Duration = Duration::from_secs(3600);
 /// With less than this, nothing of a server's can be written any more, its log neither.
 const FULL_BYTES: u64 = 64 * 1024;
 
@@ -405,6 +415,22 @@ impl Node {
     pub(super) async fn store(&self, draft: &Draft) -> Result<(CloneKind, Stored), TopologyError> {
         let (kind, stored) = draft.store(&self.host, &self.name, &self.server.data()).await?;
         Ok((clone_kind(kind), stored))
+    }
+
+    /// Sees to it that files of these tables, of all where there are no names, are its own: one that it shares is copied as a whole when it
+    /// is first written.
+    pub(super) async fn own(&self, names: Option<&BTreeSet<String>>) -> Result<(), TopologyError> {
+        let found = files::of_tables(&self.endpoint(), names).await;
+        let could_not = |source| self.failed(ServerError::Sql { what: "ask where tables lie".to_owned(), source });
+        for some in found.map_err(could_not)?.chunks(FILES_AT_ONCE) {
+            let exec = Exec::new("/bin/sh").args(["-c", OWN, "sh", &self.server.data()]).args(some.iter().cloned());
+            let done = self.host.exec(&exec, OWN_DEADLINE).await.map_err(|source| self.failed(source.into()))?;
+            if done.status != 0 {
+                let what = format!("could not make a clone's files its own: {}", done.stderr.trim_end());
+                return Err(self.failed(HostError::Failed { what, source: None }.into()));
+            }
+        }
+        Ok(())
     }
 
     /// Its state before the plan is that one.

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::docker;
-use crate::support::{Ended, LABS, Room, SCENARIO, entries, has};
+use crate::support::{Ended, LABS, Room, SCENARIO, entries, has, in_ci, is_root};
 
 const STEP: &str = "[[step]]\nname = \"one\"\nsql = \"INSERT INTO orders VALUES (7, 'of the plan')\"\n";
 
@@ -271,4 +271,36 @@ fn half_a_baseline_is_none() {
 
 fn drafted(room: &Room) -> bool {
     entries(&room.path("lab")).iter().any(|lab| room.path("lab").join(lab).join("_baseline").exists())
+}
+
+/// Its files are shared until they are written, and nobody writes to the baseline.
+#[test]
+fn a_large_one_is_shared() {
+    if !is_root() && !in_ci() {
+        return;
+    }
+    for lab in LABS.into_iter().filter(|lab| has(lab)) {
+        let room = Room::new();
+        let rows = "INSERT INTO orders SELECT id, repeat('x', 120) FROM generate_series(10, 2000009) AS id";
+        let change = "UPDATE orders SET note = 'of the plan' WHERE id = 10";
+        room.scenario(&format!("[[setup]]\nsql = \"{rows}\"\n[[step]]\nname = \"one\"\nsql = \"{change}\"\n"));
+        check_begins(&room, lab, "first", false);
+        for out in ["second", "third"] {
+            let run = check_begins(&room, lab, out, true);
+            run.tells(&["before state kept by overlay"]);
+            assert_eq!(run.report()["diff"]["data"][0]["changed"], 1, "{}", run.report()["diff"]);
+            room.assert_no_overlay();
+        }
+        // Whoever is killed leaves its mounts to the next.
+        let command = cached(&room, &["run", "scenario.toml", "--out", "killed", "--lab", lab]);
+        let mut run = room.start_as(command, "killed");
+        assert!(run.reaches_phase("control"), "{}", run.told());
+        run.signal(Signal::KILL);
+        run.end().exits(-9);
+        room.assert_nothing_runs();
+        room.run(&["clean"]).exits(0).tells(&["removed"]);
+        room.assert_no_overlay();
+        check_begins(&room, lab, "fourth", true);
+        prune(&room);
+    }
 }

@@ -226,6 +226,16 @@ impl Room {
         assert!(left.is_empty(), "left behind:\n{}", left.join("\n"));
     }
 
+    /// Of those natively; those in containers are the engine's.
+    #[track_caller]
+    pub fn assert_no_overlay(&self) {
+        let folder = self.folder.path().to_str().expect("paths here are text");
+        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+        let left: Vec<&str> =
+            mounts.lines().filter(|line| line.contains(folder) && line.contains(" overlay ")).collect();
+        assert!(left.is_empty(), "still mounted:\n{}", left.join("\n"));
+    }
+
     /// As [`Room::assert_clean`], but for the lab's folder, which waits for the next run.
     #[track_caller]
     pub fn assert_nothing_runs(&self) {

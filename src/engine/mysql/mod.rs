@@ -10,6 +10,7 @@ pub mod client_environment;
 pub mod connect;
 pub mod content;
 pub mod error;
+pub mod files;
 mod locks;
 pub mod log;
 pub mod measure;

@@ -9,6 +9,7 @@ pub mod describe;
 pub mod dump;
 pub mod error;
 mod exchange;
+pub mod files;
 mod foreign;
 pub mod installation;
 pub mod measure;
