@@ -1,9 +1,10 @@
 //! `cargo xtask bench`: what rehearsing costs, as ratios to the bare server doing the same.
 //!
-//! Three questions. How long until the first step runs, on an empty snapshot? How long until several servers are a topology? And how
-//! much slower is a plan that is watched than `psql -f` of the same file? Both sides run in turns, whichever went first going second the next time, and the median counts:
+//! Four questions. How long until the first step runs, on an empty snapshot? How long until several servers are a topology? How long until
+//! what was restored before is up again? And how much slower is a plan that is watched than `psql -f` of the same file? Both sides run in turns, whichever went first going second the next time, and the median counts:
 //! on a shared machine two blocks of the same work differ by more than what is looked for.
 
+mod baselines;
 mod container;
 mod recorded;
 mod server;
@@ -35,6 +36,9 @@ pub struct Args {
     /// Rows of the table that the watched plan rewrites
     #[arg(long, default_value_t = 1_000_000)]
     rows: u32,
+    /// Sizes of the databases that begin from a baseline, in MB
+    #[arg(long, value_delimiter = ',', default_values_t = [100, 1000, 4000])]
+    megabytes: Vec<u64>,
     /// Measure the unoptimised build
     #[arg(long)]
     dev: bool,
@@ -46,6 +50,8 @@ enum What {
     FirstStep,
     /// From the command to servers that replicate, of MariaDB and Postgres
     Topologies,
+    /// From the command to a database that was restored before
+    Baselines,
     /// A watched plan against the bare client
     Observing,
 }
@@ -77,6 +83,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         // Servers under other accounts go through it.
         fs::set_permissions(&bench.folder, fs::Permissions::from_mode(0o755))?;
         topologies::run(&bench.binary, &bench.folder, args.pairs)?;
+    }
+    if wanted(What::Baselines) {
+        fs::set_permissions(&bench.folder, fs::Permissions::from_mode(0o755))?;
+        baselines::run(&bench.binary, &bench.folder, args.pairs, &args.megabytes)?;
     }
     if wanted(What::Observing) {
         bench.observing(args.rows)?;
@@ -186,6 +196,8 @@ impl Bench {
             .arg(scenario)
             .args(["--lab", lab, "--quiet", "--out"])
             .arg(&out)
+            // The bare server begins anew as well.
+            .env("REHEARSAL_NO_CACHE", "1")
             .stdin(Stdio::null())
             .output()
             .with_context(|| format!("could not run {}", self.binary.display()))?;
