@@ -13,12 +13,12 @@ use crate::lab::lease::Base;
 use crate::lab::{self, LabError, LabKind};
 use crate::outcome::Outcome;
 use crate::rehearsal::clock::Clock;
-use crate::rehearsal::run::Rehearsal;
-use crate::rehearsal::{dispatcher, run};
+use crate::rehearsal::run::{Caching, Rehearsal};
+use crate::rehearsal::{baseline, dispatcher, run};
 use crate::scenario::{self, Scenario};
 use crate::settings::{LabChoice, RunSettings};
 use crate::topology::Released;
-use crate::{lint, report, snapshot};
+use crate::{lint, report, snapshot, topology};
 
 pub use crate::event::Reporter;
 
@@ -38,8 +38,8 @@ pub struct RunDone {
 /// # Errors
 /// Before anything started: a wrong scenario, wrong flags, or a machine without any server for it.
 pub async fn run(settings: &RunSettings, displays: Vec<Box<dyn Reporter>>) -> Result<RunDone, Error> {
-    let Prepared { scenario, lab, snapshot, touched, setup_files, base } =
-        prepare(&settings.scenario, settings.lab).await?;
+    let Prepared { scenario, lab, snapshot, touched, caching, base } =
+        prepare(&settings.scenario, settings.lab, settings.cache_bytes).await?;
     let id = run_id();
     let folder = make_folder(settings, &id)?;
     let clock = Clock::start();
@@ -60,8 +60,7 @@ pub async fn run(settings: &RunSettings, displays: Vec<Box<dyn Reporter>>) -> Re
         show_values: settings.show_values,
         snapshot,
         touched,
-        setup_files: &setup_files,
-        cache_bytes: settings.cache_bytes,
+        caching,
     };
     let kept = run::rehearse(&rehearsal, &events, &cancel).await;
     events.send(Event::RunEnded { elapsed_ms: clock.now_ms() });
@@ -75,12 +74,11 @@ pub async fn run(settings: &RunSettings, displays: Vec<Box<dyn Reporter>>) -> Re
 pub(super) struct Prepared {
     pub scenario: Scenario,
     pub lab: LabKind,
-    /// Where it could be read without a host's programs.
+    /// Where it could be read without a host's programs; none either where there is a baseline of it.
     pub snapshot: Option<snapshot::Prepared>,
     /// Identifiers in the plan's text; none = a program may touch any table.
     pub touched: Option<BTreeSet<String>>,
-    /// Files of the setup's scripts.
-    pub setup_files: BTreeSet<PathBuf>,
+    pub caching: Option<Caching>,
     pub base: Base,
 }
 
@@ -88,23 +86,36 @@ pub(super) struct Prepared {
 ///
 /// # Errors
 /// A wrong scenario, wrong flags, or a machine without any server for it.
-pub(super) async fn prepare(scenario: &Path, lab: LabChoice) -> Result<Prepared, Error> {
+pub(super) async fn prepare(scenario: &Path, lab: LabChoice, cache_bytes: Option<u64>) -> Result<Prepared, Error> {
     let scenario = scenario::load(scenario)?;
     let read = lint::read(&scenario);
     wrong_scripts(&read.problems)?;
     wrong_environment(&scenario)?;
     let lab = check::choose(&scenario, lab).await.map_err(|lacking| lacks(&lacking))?;
-    let snapshot = check::snapshot(&scenario, &CancellationToken::new()).await;
-    let snapshot = snapshot.map(check::Snapshot::into_prepared).map_err(|error| {
+    let base = Base::open().map_err(no_lab)?;
+    let mut caching = None;
+    if let Some(most_bytes) = cache_bytes {
+        match baseline::key(&scenario, &read.setup_files, lab, base.path()).await {
+            Ok(key) => caching = Some(Caching { key, most_bytes }),
+            Err(why) => tracing::info!(why, "no baseline is kept"),
+        }
+    }
+    let is_kept = caching.as_ref().is_some_and(|caching| topology::has_baseline(&base, &caching.key));
+    // It was read to its end when it was restored.
+    let snapshot = if is_kept { None } else { readable(&scenario).await? };
+    Ok(Prepared { scenario, lab, snapshot, touched: read.touched, caching, base })
+}
+
+async fn readable(scenario: &Scenario) -> Result<Option<snapshot::Prepared>, Error> {
+    let snapshot = check::snapshot(scenario, &CancellationToken::new()).await;
+    snapshot.map(check::Snapshot::into_prepared).map_err(|error| {
         let (what, hint) = (with_causes(&error), error.hint());
         if error.is_usage() {
             Error::Usage { what, hint, source: None }
         } else {
             Error::Inconclusive { what, hint, source: None }
         }
-    })?;
-    let base = Base::open().map_err(no_lab)?;
-    Ok(Prepared { scenario, lab, snapshot, touched: read.touched, setup_files: read.setup_files, base })
+    })
 }
 
 fn finish(

@@ -77,8 +77,8 @@ pub enum Role {
 /// A wrong scenario, a machine or lab that could not, a setup that failed, or a signal. Nothing runs then, and what was recorded of a
 /// failure stays in a folder that the error names.
 pub async fn run(settings: &UpSettings, displays: Vec<Box<dyn Reporter>>) -> Result<Up, Error> {
-    let Prepared { scenario, lab, snapshot, touched, setup_files, base } =
-        prepare(&settings.scenario, settings.lab).await?;
+    let Prepared { scenario, lab, snapshot, touched, caching, base } =
+        prepare(&settings.scenario, settings.lab, settings.cache_bytes).await?;
     let id = run_id();
     let folder = Path::new(".rehearsal/runs").join(&id);
     std::fs::create_dir_all(&folder).map_err(|error| no_folder(&folder, error.into()))?;
@@ -99,8 +99,7 @@ pub async fn run(settings: &UpSettings, displays: Vec<Box<dyn Reporter>>) -> Res
         show_values: false,
         snapshot,
         touched,
-        setup_files: &setup_files,
-        cache_bytes: settings.cache_bytes,
+        caching,
     };
     let mut released = run::bring_up(&rehearsal, &events, &cancel).await;
     // First, so that no signal comes after the last event.

@@ -203,6 +203,11 @@ impl Draft {
     }
 }
 
+/// Whether there is one of that key, made since the machine was started. Somebody may remove it at any time.
+pub fn has(base: &Base, key: &str) -> bool {
+    read(&base.path().join(FOLDER).join(key)).is_some_and(|manifest| manifest.boot == boot())
+}
+
 /// Removes a baseline of which something is missing, whoever uses it.
 ///
 /// # Errors
@@ -261,13 +266,13 @@ pub async fn prune(base: &Base, which: Prune) -> Result<Vec<Listed>, LabError> {
 /// Removes what somebody was removing who was killed meanwhile.
 pub(super) fn clear(base: &Base) -> Result<(), LabError> {
     let entries = fs::read_dir(base.path().join(FOLDER)).into_iter().flatten().flatten();
-    let gone = entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(GONE));
-    gone.map(|entry| remove_folder(&entry.path())).collect()
+    let mut gone = entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(GONE));
+    gone.try_for_each(|entry| remove_folder(&entry.path()))
 }
 
 /// Volumes that baselines of this base name.
 pub(super) fn volumes(base: &Base) -> BTreeSet<String> {
-    let manifests = keys(&base.path().join(FOLDER)).into_iter().filter_map(|(_, folder)| read(&folder));
+    let manifests = keys(&base.path().join(FOLDER)).into_values().filter_map(|folder| read(&folder));
     manifests.flat_map(|manifest| manifest.volumes).collect()
 }
 

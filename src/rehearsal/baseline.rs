@@ -48,8 +48,8 @@ struct Ingredients<'a> {
     files: Vec<String>,
 }
 
-/// The key; else why no baseline is kept of that scenario.
-pub(super) async fn key(
+/// The key; else why no baseline is kept of that scenario: something in it may be another each time, or cannot be read.
+pub async fn key(
     scenario: &Scenario,
     setup_files: &BTreeSet<PathBuf>,
     lab: LabKind,

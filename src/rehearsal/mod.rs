@@ -1,6 +1,6 @@
 //! The rehearsal itself: the dispatcher of events, and the tasks that send them.
 
-mod baseline;
+pub mod baseline;
 pub mod blockers;
 pub mod clock;
 pub mod command;

@@ -8,7 +8,7 @@ use super::baseline::{self, Facts, Restored};
 use super::failure::{Failure, LOG_LINES};
 use super::plan;
 use super::replication;
-use super::run::{Rehearsal, Stages, millis, offer, own_version, tell_disk};
+use super::run::{Caching, Rehearsal, Stages, millis, offer, own_version, tell_disk};
 use super::step::StepEnd;
 use crate::event::{CloneKind, Event, StepRole};
 use crate::snapshot::{self, Bench, RestoreRequest};
@@ -152,15 +152,15 @@ impl Stages<'_> {
 
     /// Sees to it that there is the state before the plan: the baseline that the nodes began with, one that is made of them now, or a copy of
     /// each writer.
-    pub async fn keep(&self, key: Option<&str>, facts: Option<&Facts>) -> Result<(), Failure> {
-        let is_kept = match (key, facts) {
+    pub async fn keep(&self, facts: Option<&Facts>) -> Result<(), Failure> {
+        let is_kept = match (&self.rehearsal.caching, facts) {
             (_, None) => {
                 // Probes write to all tables, and so may a program.
                 let names = self.rehearsal.touched.as_ref().filter(|_| !self.rehearsal.scenario.probes.auto);
                 self.topology.own_files(names).await?;
                 true
             }
-            (Some(key), Some(facts)) => self.keep_baseline(key, facts).await?,
+            (Some(caching), Some(facts)) => self.keep_baseline(caching, facts).await?,
             (None, Some(_)) => false,
         };
         if !is_kept {
@@ -179,9 +179,10 @@ impl Stages<'_> {
     }
 
     /// Whether there was room for it.
-    pub async fn keep_baseline(&self, key: &str, facts: &Facts) -> Result<bool, Failure> {
+    pub async fn keep_baseline(&self, caching: &Caching, facts: &Facts) -> Result<bool, Failure> {
         let began = Instant::now();
-        let most_bytes = self.rehearsal.cache_bytes.unwrap_or_default();
+        let Caching { key, most_bytes } = caching;
+        let most_bytes = *most_bytes;
         let facts = serde_json::to_value(facts).expect("plain data with text for keys");
         let keeping = Keeping { key, what: baseline::what(self.rehearsal.scenario), facts, most_bytes };
         let Some((clone, bytes)) = self.topology.keep(keeping).await? else { return Ok(false) };

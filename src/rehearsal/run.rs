@@ -3,7 +3,7 @@
 //! Nothing here judges: whatever happens becomes an event, and the outcome is a fold of those.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use futures::future::{join, join_all};
 use tokio_util::sync::CancellationToken;
 
-use super::baseline;
 use super::consumers::{Around, Consumers, Planned};
 use super::dispatcher::Events;
 use super::failure::{Failure, LOG_LINES, died, explained, machines_trouble};
@@ -57,10 +56,16 @@ pub struct Rehearsal<'a> {
     pub snapshot: Option<snapshot::Prepared>,
     /// Identifiers in the plan's text; none = a program may touch any table.
     pub touched: Option<BTreeSet<String>>,
-    /// Files of the setup's scripts.
-    pub setup_files: &'a BTreeSet<PathBuf>,
-    /// How much of baselines stays on this machine; none = no baseline is used or kept.
-    pub cache_bytes: Option<u64>,
+    /// None = no baseline is used or kept.
+    pub caching: Option<Caching>,
+}
+
+/// The baseline that a run may begin with, and that is kept of it otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caching {
+    pub key: String,
+    /// How much of baselines stays on this machine.
+    pub most_bytes: u64,
 }
 
 /// Rehearses. Gives what `--keep` left running; every other server that it started is gone when it returns.
@@ -87,8 +92,7 @@ async fn carry_out(
     events: &Events,
     cancel: &CancellationToken,
 ) -> Option<Released> {
-    let key = key(rehearsal).await;
-    let topology = match start(rehearsal, key.as_deref(), events, cancel).await {
+    let topology = match start(rehearsal, events, cancel).await {
         Ok(topology) => topology,
         Err(failure) => {
             tell(events, failure);
@@ -99,8 +103,7 @@ async fn carry_out(
     let gone = Gone::new();
     let ended = {
         let released = Arc::new(AtomicBool::new(false));
-        let key = key.as_deref();
-        let stages = Stages { rehearsal, events, topology: &topology, key, stop: &stop, released: &released };
+        let stages = Stages { rehearsal, events, topology: &topology, stop: &stop, released: &released };
         let writers = topology.writers().map(|writer| watch_server(writer, &gone, &stop));
         let replicas = topology.followers().map(|replica| watch_replica(replica, events, &gone, &stop, &released));
         tokio::select! {
@@ -127,24 +130,7 @@ async fn carry_out(
     finish(topology, keep, events, cancel).await
 }
 
-/// Of the baseline that it may begin with, and that is kept of it otherwise.
-async fn key(rehearsal: &Rehearsal<'_>) -> Option<String> {
-    rehearsal.cache_bytes?;
-    match baseline::key(rehearsal.scenario, rehearsal.setup_files, rehearsal.lab, rehearsal.base.path()).await {
-        Ok(key) => Some(key),
-        Err(why) => {
-            tracing::info!(why, "no baseline is kept");
-            None
-        }
-    }
-}
-
-async fn start(
-    rehearsal: &Rehearsal<'_>,
-    key: Option<&str>,
-    events: &Events,
-    cancel: &CancellationToken,
-) -> Result<Topology, Failure> {
+async fn start(rehearsal: &Rehearsal<'_>, events: &Events, cancel: &CancellationToken) -> Result<Topology, Failure> {
     let logs = rehearsal.folder.join("logs");
     let request = TopologyRequest {
         scenario: rehearsal.scenario,
@@ -152,7 +138,7 @@ async fn start(
         run: rehearsal.run,
         logs: &logs,
         base: rehearsal.base,
-        baseline: key,
+        baseline: rehearsal.caching.as_ref().map(|caching| caching.key.as_str()),
     };
     let started = Instant::now();
     events.send(Event::PhaseStarted { phase: Phase::Start });
@@ -235,8 +221,6 @@ pub(super) struct Stages<'a> {
     pub rehearsal: &'a Rehearsal<'a>,
     pub events: &'a Events,
     pub topology: &'a Topology,
-    /// Of the baseline that is kept of what is made ready; none where none is.
-    key: Option<&'a str>,
     pub stop: &'a CancellationToken,
     /// The plan has begun.
     released: &'a Arc<AtomicBool>,
@@ -248,8 +232,8 @@ impl Stages<'_> {
             Extent::Whole => self.all().await,
             Extent::UpToPlan => {
                 let facts = self.phase(Phase::Restore, self.ready()).await?;
-                if let (Some(key), Some(facts)) = (self.key, &facts) {
-                    self.phase(Phase::Keep, self.unless_stopped(self.keep_baseline(key, facts))).await?;
+                if let (Some(caching), Some(facts)) = (&self.rehearsal.caching, &facts) {
+                    self.phase(Phase::Keep, self.unless_stopped(self.keep_baseline(caching, facts))).await?;
                 }
                 for consumer in &self.rehearsal.scenario.topology.consumers {
                     let what = format!("consumer \"{}\" is not run: it belongs to a rehearsal", consumer.name);
@@ -262,7 +246,7 @@ impl Stages<'_> {
 
     async fn all(&self) -> Result<(), Failure> {
         let facts = self.phase(Phase::Restore, self.ready()).await?;
-        self.phase(Phase::Keep, self.unless_stopped(self.keep(self.key, facts.as_ref()))).await?;
+        self.phase(Phase::Keep, self.unless_stopped(self.keep(facts.as_ref()))).await?;
         let consumers = self.unless_stopped(self.consumers()).await?;
         let after = self.watched().await;
         consumers.stop().await;

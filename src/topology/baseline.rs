@@ -11,7 +11,7 @@ use super::{Node, Topology, TopologyError, replication};
 use crate::engine::host::StopMode;
 use crate::engine::server;
 use crate::event::CloneKind;
-use crate::lab::baseline::{Baseline, Prune, Stored, prune};
+use crate::lab::baseline::{Baseline, Prune, Stored, has, prune};
 use crate::lab::{self, Base, LabKind};
 use crate::scenario::Scenario;
 
@@ -110,6 +110,11 @@ pub async fn software(scenario: &Scenario, lab: LabKind) -> Result<Vec<String>, 
         found.push(one);
     }
     Ok(found)
+}
+
+/// Whether there is a baseline of that key, as far as its folder says.
+pub fn has_baseline(base: &Base, key: &str) -> bool {
+    has(base, key)
 }
 
 /// Removes baselines that nobody uses, the longest unused first, until all together take no more than that.

@@ -24,7 +24,7 @@ use crate::lab::{self, Lab, LabError};
 use crate::scenario::{self, Scenario};
 
 use self::baseline::Origin;
-pub use self::baseline::{Began, Keeping, prune_baselines, software};
+pub use self::baseline::{Began, Keeping, has_baseline, prune_baselines, software};
 use self::node::Place;
 pub use self::node::{Disk, Kept, Node};
 pub use crate::engine::server::Trouble;
