@@ -15,12 +15,14 @@ const EXIT_CODES: &str = "Exit codes: 0 passed, 1 the release failed its rehears
 /// What acts without a flag.
 const ENVIRONMENT: &str = "\
 Environment:
-  REHEARSAL_LAB      the lab, where --lab names none
-  REHEARSAL_LAB_DIR  folder of the labs and of baselines [default: rehearsal-UID in the temporary folder]
-  DOCKER_HOST        where Docker listens [default: /var/run/docker.sock]
-  NO_COLOR           no colours, unless it is empty
-  CI                 plain lines instead of moving ones
-  RUST_LOG           what is logged on standard error, such as rehearsal=debug; goes before -v";
+  REHEARSAL_LAB         the lab, where --lab names none
+  REHEARSAL_LAB_DIR     folder of the labs and of baselines [default: rehearsal-UID in the temporary folder]
+  REHEARSAL_NO_CACHE    as --no-cache, unless it is empty or 0
+  REHEARSAL_CACHE_SIZE  as --cache-size, where that is not given
+  DOCKER_HOST           where Docker listens [default: /var/run/docker.sock]
+  NO_COLOR              no colours, unless it is empty
+  CI                    plain lines instead of moving ones
+  RUST_LOG              what is logged on standard error, such as rehearsal=debug; goes before -v";
 
 /// A dress rehearsal for database releases.
 ///
