@@ -143,7 +143,7 @@ impl Loader<'_> {
     }
 }
 
-fn unreadable(file: &Path, what: &'static str, error: &std::io::Error) -> Mistake {
+pub(super) fn unreadable(file: &Path, what: &'static str, error: &std::io::Error) -> Mistake {
     let path = file.display().to_string();
     match error.kind() {
         std::io::ErrorKind::NotFound => Mistake::NotFound { what, path },

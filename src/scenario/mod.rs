@@ -12,6 +12,7 @@ mod problem;
 mod read;
 mod reference;
 mod routing;
+pub mod rules;
 mod tree;
 mod validate;
 

@@ -250,7 +250,7 @@ impl Check<'_> {
 }
 
 /// Whether a shell could set an environment variable of that name.
-fn is_variable(name: &str) -> bool {
+pub(super) fn is_variable(name: &str) -> bool {
     !name.starts_with(|c: char| c.is_ascii_digit()) && is_word(name, "_")
 }
 

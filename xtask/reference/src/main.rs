@@ -53,6 +53,8 @@ fn pages() -> anyhow::Result<Pages> {
     add("cli.md", cli());
     add("findings.md", rehearsal::report::reference());
     add("scenario.schema.json", serde_json::to_string_pretty(&rehearsal::scenario::json_schema())? + "\n");
+    add("rules.md", rehearsal::scenario::rules::reference());
+    add("rules.schema.json", serde_json::to_string_pretty(&rehearsal::scenario::rules::json_schema())? + "\n");
     add("report.schema.json", serde_json::to_string_pretty(&rehearsal::outcome::json_schema())? + "\n");
     files_of("man", &mut pages, |folder| Ok(clap_mangen::generate_to(command(), folder)?))?;
     files_of("completions", &mut pages, |folder| {
