@@ -5,6 +5,7 @@
 pub mod digest;
 mod files;
 mod live;
+pub mod mask;
 mod mydumper;
 mod source;
 

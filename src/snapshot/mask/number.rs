@@ -1,0 +1,223 @@
+//! Numbers and dates: whole numbers permuted among those of as many digits, noise, dates moved by days.
+
+use super::cycle::Keyed;
+use super::format::Scratch;
+use super::letters::{Slot, non_zero};
+
+/// Greatest values of the engines' integer types, so that a number stays within every type that it fits.
+const ABOVE: &[u128] = &[
+    i8::MAX as u128,
+    u8::MAX as u128,
+    i16::MAX as u128,
+    u16::MAX as u128,
+    (1 << 23) - 1,
+    (1 << 24) - 1,
+    i32::MAX as u128,
+    u32::MAX as u128,
+    i64::MAX as u128,
+    u64::MAX as u128,
+];
+/// The same of their least values, without the sign.
+const BELOW: &[u128] = &[1 << 7, 1 << 15, 1 << 23, 1 << 31, 1 << 63];
+
+/// Digits of the longest whole number that is permuted as one.
+const DIGITS_MAX: usize = 37;
+
+/// A number as it is written: a sign, digits, perhaps a fraction.
+struct Decimal<'t> {
+    sign: &'t str,
+    whole: &'t str,
+    /// With its point.
+    fraction: &'t str,
+}
+
+impl<'t> Decimal<'t> {
+    /// None if it has another form, as an exponent.
+    fn parse(text: &'t str) -> Option<Self> {
+        let (sign, rest) = text.split_at(usize::from(text.starts_with('-')));
+        let (whole, fraction) = rest.split_at(rest.find('.').unwrap_or(rest.len()));
+        let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        let is_one = !whole.is_empty() && digits(whole) && fraction.get(1..).is_none_or(digits) && fraction != ".";
+        is_one.then_some(Decimal { sign, whole, fraction })
+    }
+}
+
+/// Another number of as many digits and the same sign; a zero stays one. False, with nothing written, if it is no plain number.
+pub fn integer(keyed: &Keyed, text: &str, scratch: &mut Scratch) -> bool {
+    let Some(number) = Decimal::parse(text) else { return false };
+    let zeros = number.whole.bytes().take_while(|digit| *digit == b'0').count();
+    let significant = &number.whole[zeros..];
+    if number.fraction.is_empty() && significant.len() <= DIGITS_MAX {
+        let value: u128 = significant.parse().unwrap_or(0);
+        let (first, last) = bucket(value, !number.sign.is_empty());
+        // The least of a bucket tells it apart.
+        let masked = first + keyed.next(value - first, last - first + 1, first as u64 ^ (first >> 64) as u64);
+        scratch.out.push_str(number.sign);
+        scratch.out.push_str(&number.whole[..zeros]);
+        if value > 0 {
+            scratch.out.push_str(&masked.to_string());
+        }
+        return true;
+    }
+    let is_zero = !text.contains(|c: char| matches!(c, '1'..='9'));
+    scratch.read(text, false);
+    let leading = number.sign.len() + zeros;
+    for (at, (slot, c)) in scratch.slots.iter_mut().zip(text.chars()).enumerate() {
+        if at < leading {
+            *slot = Slot::Fixed(c);
+        } else if at == leading && c != '.' && !is_zero {
+            *slot = non_zero(c);
+        }
+    }
+    // Zero with a sign would be zero without.
+    let as_zero = |masked: &str| masked.contains(|c: char| matches!(c, '1'..='9')) != is_zero;
+    scratch.write_masked(keyed, Some(&as_zero));
+    true
+}
+
+/// The least and the greatest number with as many digits that every integer type holds or does not hold as it does this one; without the
+/// sign.
+fn bucket(value: u128, negative: bool) -> (u128, u128) {
+    if value == 0 {
+        return (0, 0);
+    }
+    let (mut first, mut last) = (10_u128.pow(value.ilog10()), 10_u128.pow(value.ilog10() + 1) - 1);
+    for limit in if negative { BELOW } else { ABOVE } {
+        if value <= *limit {
+            last = last.min(*limit);
+            break;
+        }
+        first = first.max(limit + 1);
+    }
+    (first, last)
+}
+
+/// The number changed by at most `share` of itself, with as many decimals and no more digits; text that is no number stays.
+pub fn noise(keyed: &Keyed, text: &str, share: f64, scratch: &mut Scratch) {
+    let digest = keyed.digest(text.as_bytes());
+    let random = u64::from_le_bytes(digest[..8].try_into().expect("8 of 32 bytes"));
+    // From -share to share.
+    let change = ((random >> 11) as f64 / (1_u64 << 52) as f64 - 1.0) * share;
+    let exact = Decimal::parse(text).and_then(|number| {
+        let digits = [number.whole, number.fraction.get(1..).unwrap_or_default()].concat();
+        let value: i128 = if digits.len() < DIGITS_MAX { digits.parse().ok()? } else { return None };
+        let most = match number.fraction {
+            "" => bucket(value.unsigned_abs(), !number.sign.is_empty()).1,
+            _ => 10_u128.pow(u32::try_from(digits.len()).ok()?) - 1,
+        };
+        let moved = value + (value as f64 * change).round() as i128;
+        let moved = moved.unsigned_abs().min(most).to_string();
+        let moved = format!("{moved:0>width$}", width = digits.len());
+        Some((number.sign, number.whole.len(), moved, number.fraction))
+    });
+    match exact {
+        Some((sign, whole, moved, fraction)) => {
+            let (before, after) = moved.split_at(whole);
+            let zeros = before.bytes().take_while(|digit| *digit == b'0').count().min(whole - 1);
+            // A number that was padded stays so.
+            let before = if text[sign.len()..].starts_with('0') { before } else { &before[zeros..] };
+            scratch.out.push_str(sign);
+            scratch.out.push_str(before);
+            if !fraction.is_empty() {
+                scratch.out.push('.');
+                scratch.out.push_str(after);
+            }
+        }
+        None => match text.parse::<f64>() {
+            Ok(number) if number.is_finite() => {
+                let moved = number * (1.0 + change);
+                let moved = if moved.is_finite() { moved } else { number };
+                let written = if text.contains(['e', 'E']) { format!("{moved:e}") } else { moved.to_string() };
+                scratch.out.push_str(&written);
+            }
+            _ => scratch.out.push_str(text),
+        },
+    }
+}
+
+/// Days from 0001-01-01 on that are moved among each other; those at the ends stand for "never" and "always".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Days {
+    first: i64,
+    last: i64,
+}
+
+/// 0001-01-02 to 9999-12-30.
+pub const ANY_DAY: Days = Days { first: -719_161, last: 2_932_895 };
+/// 1970-01-02 to 2038-01-18, as MySQL's TIMESTAMP has them.
+pub const UNIX_DAYS: Days = Days { first: 1, last: 24_854 };
+
+/// Moves the date with which the text begins by up to `days`, as the `entity` decides. False, with nothing written, if it begins with none.
+pub fn date(keyed: &Keyed, text: &str, days: u32, entity: &[u8], range: Days, scratch: &mut Scratch) -> bool {
+    let Some((day, rest)) = day(text) else { return false };
+    if !(range.first..=range.last).contains(&day) || rest.ends_with("BC") {
+        scratch.out.push_str(text);
+        return true;
+    }
+    let drawn = keyed.draw(entity, 2 * days as usize);
+    let size = range.last - range.first + 1;
+    // Backwards by 1 to `days`, or forwards.
+    let shift = i64::try_from(drawn).expect("a few thousand days") - i64::from(days);
+    let shift = if shift >= 0 { shift + 1 } else { shift };
+    let shift = if shift % size == 0 { 1 } else { shift };
+    let (year, month, day) = civil(range.first + (day - range.first + shift).rem_euclid(size));
+    let two = |number: i64, out: &mut String| {
+        out.push(char::from(b'0' + (number / 10) as u8));
+        out.push(char::from(b'0' + (number % 10) as u8));
+    };
+    two(year / 100, &mut scratch.out);
+    two(year % 100, &mut scratch.out);
+    scratch.out.push('-');
+    two(month, &mut scratch.out);
+    scratch.out.push('-');
+    two(day, &mut scratch.out);
+    scratch.out.push_str(rest);
+    true
+}
+
+/// Whether the text is a date, perhaps with a time.
+pub fn is_date(text: &str) -> bool {
+    day(text).is_some_and(|(_, rest)| rest.is_empty() || rest.starts_with([' ', 'T']))
+}
+
+/// Days since 1970-01-01 of the date `YYYY-MM-DD` with which the text begins, and what comes after it.
+fn day(text: &str) -> Option<(i64, &str)> {
+    let bytes = text.as_bytes();
+    let shaped = bytes.len() >= 10
+        && bytes[..10].iter().enumerate().all(|(at, byte)| match at {
+            4 | 7 => *byte == b'-',
+            _ => byte.is_ascii_digit(),
+        })
+        && !bytes.get(10).is_some_and(u8::is_ascii_digit);
+    if !shaped {
+        return None;
+    }
+    let number = |range: std::ops::Range<usize>| text[range].parse::<i64>().ok();
+    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    if year == 0 || !(1..=12).contains(&month) || day == 0 {
+        return None;
+    }
+    let days = days_from(year, month, day);
+    (civil(days) == (year, month, day)).then(|| (days, &text[10..]))
+}
+
+/// Days since 1970-01-01 of a day of the Gregorian calendar, counted in eras of 400 years that begin in March.
+fn days_from(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+/// Year, month and day.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let of_era = days.rem_euclid(146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    (year + era * 400 + i64::from(month <= 2), month, of_year - (153 * shifted + 2) / 5 + 1)
+}
