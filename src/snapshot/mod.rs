@@ -3,6 +3,7 @@
 //! [`prepare`] and [`check`] need no server; [`restore`] needs a started one with the empty database in it.
 
 pub mod digest;
+pub mod detect;
 mod files;
 mod live;
 pub mod mask;

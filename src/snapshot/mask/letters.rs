@@ -188,6 +188,23 @@ fn folded(small: char) -> char {
     FOLDED.iter().find(|(letters, _)| letters.contains(small)).map_or(small, |(_, base)| *base)
 }
 
+/// A text in lower case as it would be written without accents: "strasse" for "straße".
+pub fn without_accents(lower: &str) -> String {
+    let mut plain = String::with_capacity(lower.len());
+    for c in lower.chars() {
+        match c {
+            'ß' => plain.push_str("ss"),
+            'æ' => plain.push_str("ae"),
+            'œ' => plain.push_str("oe"),
+            'ı' => plain.push('i'),
+            // Half of a capital that is two letters small.
+            '\u{307}' => {}
+            c => plain.push(folded(c)),
+        }
+    }
+    plain
+}
+
 /// The uncased letters and digits among the 64 code points from `base` that no other alphabet holds.
 fn block(base: u32) -> impl Iterator<Item = char> {
     let held = |c: char| RANGES.iter().any(|(first, last, _)| (*first..=*last).contains(&c));

@@ -1,5 +1,6 @@
 //! What is drawn from lists: names, streets, cities, companies, user agents, filler words. Different values may become one.
 
+use std::collections::HashSet;
 use std::sync::OnceLock;
 
 use fake::locales::{
@@ -48,6 +49,17 @@ impl Lists {
         let all = ALL.get_or_init(|| Locale::ALL.map(|locale| (locale, built(locale))).into());
         all.iter().find(|(of, _)| *of == locale).map(|(_, lists)| lists).expect("one for each locale")
     }
+}
+
+/// Whether a word, in any case, is a first or a last name in any locale.
+pub fn is_name(word: &str) -> bool {
+    static ALL: OnceLock<HashSet<String>> = OnceLock::new();
+    let all = ALL.get_or_init(|| {
+        let lists = Locale::ALL.map(Lists::of);
+        let names = lists.iter().flat_map(|lists| lists.first_names.0.iter().chain(&lists.last_names.0));
+        names.map(|(_, name)| name.to_lowercase()).collect()
+    });
+    all.contains(&word.to_lowercase())
 }
 
 fn built(locale: Locale) -> Lists {

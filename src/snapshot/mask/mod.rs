@@ -20,7 +20,12 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
+pub(super) use self::address::{is_ip, is_mac};
 use self::format::Scratch;
+pub(super) use self::letters::without_accents;
+pub(super) use self::lists::is_name;
+pub(super) use self::plan::{domains, rule};
+pub(super) use self::shape::{is_iban, luhn};
 use self::transformer::Transformer;
 use crate::scenario::rules::Rules;
 
