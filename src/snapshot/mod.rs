@@ -8,6 +8,7 @@ mod files;
 mod live;
 pub mod mask;
 mod mydumper;
+pub mod sample;
 mod source;
 
 use std::io;

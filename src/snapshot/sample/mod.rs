@@ -1,0 +1,313 @@
+//! Which rows a sample takes: those that were drawn, everything that they refer to, and as asked what refers to them. Asks for rows and is
+//! given them; it knows no server, and its key sets lie on disk where memory is short.
+
+mod keys;
+mod queue;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::io;
+
+use self::keys::{KeySet, Known};
+use self::queue::Queue;
+use crate::scenario::rules::{Children, ColumnPattern, Reference as RuleReference, Rows, Rules};
+
+/// A table, as far as sampling has to know it.
+#[derive(Debug, Clone)]
+pub struct Table {
+    pub schema: String,
+    pub name: String,
+    /// In the order of a row's fields.
+    pub columns: Vec<String>,
+    /// Fields that tell a row from all others; none where there is no such key, and rows that are alike are then one.
+    pub key: Vec<usize>,
+}
+
+/// Rows of one table that refer to rows of one table; of the database or of the rules file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// Index of the table that refers.
+    pub from: usize,
+    /// Fields, as many as in `to_columns`, at least one. A NULL in any of them refers to nothing.
+    pub from_columns: Vec<usize>,
+    /// Index of the table referred to.
+    pub to: usize,
+    /// Not necessarily a key.
+    pub to_columns: Vec<usize>,
+    /// Only rows with this text in that field refer.
+    pub when: Option<(usize, String)>,
+}
+
+/// A row's fields, unescaped; `None` is NULL.
+pub type Row = Vec<Option<Vec<u8>>>;
+
+/// Fields that are looked for, none of them NULL.
+pub type Key = Vec<Vec<u8>>;
+
+/// Rows that are asked for. The same request has to be answered by the same rows, whenever it is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Request {
+    /// Rows of a table by [`Rows`], which the seed decides; never [`Rows::None`].
+    Draw { table: usize, rows: Rows, seed: u64 },
+    /// Every row with one of the keys in these columns, and where `when` says so with that text in that one.
+    Rows {
+        table: usize,
+        columns: Vec<usize>,
+        when: Option<(usize, String)>,
+        keys: Vec<Key>,
+        /// At most so many for each key: the first by the table's own key.
+        most: Option<u64>,
+        /// How far children of these rows are followed.
+        depth: u8,
+    },
+}
+
+impl Request {
+    fn table(&self) -> usize {
+        match self {
+            Request::Draw { table, .. } | Request::Rows { table, .. } => *table,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SampleError {
+    #[error("could not keep the sample's keys on disk")]
+    Disk(#[from] io::Error),
+    #[error("the rules file refers to {column}, which is not there")]
+    NoColumn { column: String },
+}
+
+/// How much a sampler holds at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Keys in memory, by set and by queue; more lie on disk.
+    pub keys: usize,
+    /// Keys in one request.
+    pub batch: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Bounds { keys: 1 << 20, batch: 1000 }
+    }
+}
+
+/// What a row leads to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Want {
+    /// Rows by columns of a table.
+    Parents { table: usize, columns: Vec<usize> },
+    /// Rows that refer by a reference; how far their own children are followed.
+    Children { reference: usize, depth: u8 },
+}
+
+/// Takes rows until nothing refers to a row that was not taken.
+///
+/// Ask [`Sampler::request`] what to fetch, give the rows to [`Sampler::take`], in as many portions as they come in, and write those that it
+/// returns; until there is nothing more to fetch.
+pub struct Sampler {
+    tables: Vec<Table>,
+    references: Vec<Reference>,
+    plan: Vec<(Rows, Children)>,
+    seed: u64,
+    bounds: Bounds,
+    /// By table, how far each row's children were followed. Empty for tables that are taken whole.
+    taken: Vec<KeySet>,
+    /// Keys that were asked for as parents.
+    asked: BTreeMap<Want, KeySet>,
+    waiting: BTreeMap<Want, Queue>,
+    /// Tables of which rows are still to be drawn.
+    draws: Vec<usize>,
+}
+
+impl Sampler {
+    /// `references` are the database's own; those of the rules come with them.
+    ///
+    /// # Errors
+    /// A reference of the rules names what is not there.
+    pub fn new(
+        tables: Vec<Table>,
+        mut references: Vec<Reference>,
+        rules: &Rules,
+        bounds: Bounds,
+    ) -> Result<Sampler, SampleError> {
+        for reference in &rules.references {
+            references.extend(resolved(reference, &tables)?);
+        }
+        let plan: Vec<_> = tables.iter().map(|table| rules.sample.of(&table.schema, &table.name)).collect();
+        let draws = (0..tables.len()).rev().filter(|table| plan[*table].0 != Rows::None).collect();
+        let taken = tables.iter().map(|_| KeySet::new(bounds.keys)).collect();
+        let seed = rules.sample.seed;
+        let (asked, waiting) = Default::default();
+        Ok(Sampler { tables, references, plan, seed, bounds, taken, asked, waiting, draws })
+    }
+
+    /// What to fetch next; None once the sample is whole.
+    ///
+    /// # Errors
+    /// Keys on disk could not be read.
+    pub fn request(&mut self) -> Result<Option<Request>, SampleError> {
+        // What was found is followed before more is drawn, so that little waits.
+        while let Some((want, queue)) = self.waiting.iter_mut().next() {
+            let keys = queue.pop(self.bounds.batch)?;
+            if keys.is_empty() {
+                let want = want.clone();
+                self.waiting.remove(&want);
+                continue;
+            }
+            return Ok(Some(match want {
+                Want::Parents { table, columns } => {
+                    Request::Rows { table: *table, columns: columns.clone(), when: None, keys, most: None, depth: 0 }
+                }
+                Want::Children { reference, depth } => {
+                    let (depth, reference) = (*depth, &self.references[*reference]);
+                    Request::Rows {
+                        table: reference.from,
+                        columns: reference.from_columns.clone(),
+                        when: reference.when.clone(),
+                        keys,
+                        most: Some(self.plan[reference.to].1.most),
+                        depth,
+                    }
+                }
+            }));
+        }
+        let drawn = self.draws.pop();
+        Ok(drawn.map(|table| Request::Draw { table, rows: self.plan[table].0, seed: self.seed }))
+    }
+
+    /// Takes rows that were fetched for a request, and gives those that are new, each once.
+    ///
+    /// # Errors
+    /// Keys could not be kept on disk.
+    pub fn take(&mut self, request: &Request, rows: Vec<Row>) -> Result<Vec<Row>, SampleError> {
+        let table = request.table();
+        let whole = self.plan[table].0 == Rows::All;
+        let depth = match request {
+            Request::Draw { .. } => u8::try_from(self.plan[table].1.depth).unwrap_or(u8::MAX),
+            Request::Rows { depth, .. } => *depth,
+        };
+        let mut new = Vec::new();
+        for row in rows {
+            // Whatever leads to a row of a table that is taken whole, it comes when the table is drawn.
+            let known = match (whole, request) {
+                (true, Request::Draw { .. }) => Known::New,
+                (true, Request::Rows { .. }) => Known::Before,
+                (false, _) => {
+                    let identity = self.identity(table, &row);
+                    self.taken[table].raise(identity, depth)?
+                }
+            };
+            match known {
+                Known::Before => continue,
+                Known::New => {
+                    self.follow_parents(table, &row)?;
+                    self.follow_children(table, &row, depth)?;
+                    new.push(row);
+                }
+                Known::Further => self.follow_children(table, &row, depth)?,
+            }
+        }
+        Ok(new)
+    }
+
+    fn identity(&self, table: usize, row: &Row) -> [u8; 16] {
+        let key = &self.tables[table].key;
+        if key.is_empty() {
+            return hashed(row.iter().map(Option::as_deref));
+        }
+        hashed(key.iter().map(|field| row[*field].as_deref()))
+    }
+
+    fn follow_parents(&mut self, table: usize, row: &Row) -> Result<(), SampleError> {
+        for reference in self.references.iter().filter(|reference| reference.from == table && refers(reference, row)) {
+            if self.plan[reference.to].0 == Rows::All {
+                continue;
+            }
+            let Some(key) = key_of(row, &reference.from_columns) else { continue };
+            let want = Want::Parents { table: reference.to, columns: reference.to_columns.clone() };
+            let bound = self.bounds.keys;
+            let asked = self.asked.entry(want.clone()).or_insert_with(|| KeySet::new(bound));
+            if asked.raise(hashed(key.iter().map(|field| Some(field.as_slice()))), 0)? == Known::New {
+                self.waiting.entry(want).or_insert_with(|| Queue::new(bound)).push(key)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn follow_children(&mut self, table: usize, row: &Row, depth: u8) -> Result<(), SampleError> {
+        let Some(left) = depth.checked_sub(1) else { return Ok(()) };
+        let to_here = |(_, reference): &(usize, &Reference)| reference.to == table;
+        for (at, reference) in self.references.iter().enumerate().filter(to_here) {
+            // A table that is to be left empty has only rows to which others refer.
+            if matches!(self.plan[reference.from].0, Rows::All | Rows::None) {
+                continue;
+            }
+            let Some(key) = key_of(row, &reference.to_columns) else { continue };
+            let want = Want::Children { reference: at, depth: left };
+            self.waiting.entry(want).or_insert_with(|| Queue::new(self.bounds.keys)).push(key)?;
+        }
+        Ok(())
+    }
+}
+
+fn refers(reference: &Reference, row: &Row) -> bool {
+    reference.when.as_ref().is_none_or(|(field, text)| row[*field].as_deref() == Some(text.as_bytes()))
+}
+
+/// None where a field is NULL.
+fn key_of(row: &Row, fields: &[usize]) -> Option<Key> {
+    fields.iter().map(|field| row[*field].clone()).collect()
+}
+
+/// So many bits that two keys never meet.
+fn hashed<'f>(fields: impl Iterator<Item = Option<&'f [u8]>>) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new();
+    for field in fields {
+        match field {
+            Some(field) => {
+                hasher.update(&(field.len() as u64 + 1).to_le_bytes());
+                hasher.update(field);
+            }
+            None => {
+                hasher.update(&0_u64.to_le_bytes());
+            }
+        }
+    }
+    let whole = hasher.finalize();
+    whole.as_bytes()[..16].try_into().expect("half of 32 bytes")
+}
+
+/// The references of the rules file; one for each value of a polymorphic one's type.
+fn resolved(reference: &RuleReference, tables: &[Table]) -> Result<Vec<Reference>, SampleError> {
+    let all = |patterns: &[ColumnPattern]| {
+        let found: Result<Vec<_>, _> = patterns.iter().map(|pattern| column(pattern, tables)).collect();
+        found.map(|found| (found[0].0, found.iter().map(|(_, column)| *column).collect::<Vec<_>>()))
+    };
+    match reference {
+        RuleReference::Plain { from, to } => {
+            let ((from, from_columns), (to, to_columns)) = (all(from)?, all(to)?);
+            Ok(vec![Reference { from, from_columns, to, to_columns, when: None }])
+        }
+        RuleReference::Polymorphic { kind, id, to } => {
+            let ((from, kind), (_, id)) = (column(kind, tables)?, column(id, tables)?);
+            let one = |(value, to): &(String, ColumnPattern)| {
+                let (to, to_column) = column(to, tables)?;
+                let when = Some((kind, value.clone()));
+                Ok(Reference { from, from_columns: vec![id], to, to_columns: vec![to_column], when })
+            };
+            to.iter().map(one).collect()
+        }
+    }
+}
+
+fn column(pattern: &ColumnPattern, tables: &[Table]) -> Result<(usize, usize), SampleError> {
+    let met = tables.iter().enumerate().find_map(|(at, table)| {
+        let column = table.columns.iter().position(|column| pattern.matches(&table.schema, &table.name, column))?;
+        Some((at, column))
+    });
+    met.ok_or_else(|| SampleError::NoColumn { column: pattern.to_string() })
+}
