@@ -6,7 +6,7 @@ use super::format::Scratch;
 use super::letters::{Slot, non_zero};
 
 /// Below it no name resolves (RFC 6761).
-const RESERVED: &str = ".test";
+pub const RESERVED: &str = ".test";
 
 /// How a text is masked.
 #[derive(Clone, Copy)]
@@ -15,6 +15,8 @@ pub struct Texts<'k> {
     /// Characters that the column takes.
     pub most: Option<usize>,
     pub fold_accents: bool,
+    /// What hosts' names are put below: [`RESERVED`].
+    pub reserved: &'k str,
 }
 
 impl Texts<'_> {
@@ -49,13 +51,13 @@ impl Texts<'_> {
         self.below_reserved(text, host.end, scratch, fix_of_url);
     }
 
-    /// Masks a text in which a host's name ends at `end`, and puts the name below [`RESERVED`].
+    /// Masks a text in which a host's name ends at `end`, and puts the name below the reserved one.
     ///
     /// Where that would be too long for the column, it stays without; a name that was below it as often as fits gets rid of all of them.
     /// So a text has one successor and one predecessor, and no two become the same.
     fn below_reserved(self, text: &str, end: usize, scratch: &mut Scratch, fix: impl Fn(&str, &mut [Slot])) {
         let (before, after) = text.split_at(end);
-        let fits = self.most.is_none_or(|most| text.chars().count() + RESERVED.len() <= most);
+        let fits = self.most.is_none_or(|most| text.chars().count() + self.reserved.len() <= most);
         if fits {
             scratch.read(text, self.fold_accents);
             fix(text, &mut scratch.slots);
@@ -63,11 +65,11 @@ impl Texts<'_> {
             scratch.write_masked(self.keyed, None);
             let at = scratch.out[start..].char_indices().nth(before.chars().count());
             let at = at.map_or(scratch.out.len(), |(at, _)| start + at);
-            scratch.out.insert_str(at, RESERVED);
+            scratch.out.insert_str(at, self.reserved);
             return;
         }
         let mut bare = before;
-        while let Some(shorter) = without_reserved(bare) {
+        while let Some(shorter) = self.without_reserved(bare) {
             bare = shorter;
         }
         let whole = [bare, after].concat();
@@ -76,9 +78,14 @@ impl Texts<'_> {
         let tail = after.chars().count();
         let outside = |masked: &str| {
             let end = masked.char_indices().rev().take(tail).last().map_or(masked.len(), |(at, _)| at);
-            without_reserved(&masked[..end]).is_none()
+            self.without_reserved(&masked[..end]).is_none()
         };
         scratch.write_masked(self.keyed, Some(&outside));
+    }
+
+    fn without_reserved<'t>(&self, text: &'t str) -> Option<&'t str> {
+        let at = text.len().checked_sub(self.reserved.len())?;
+        (text.is_char_boundary(at) && text[at..].eq_ignore_ascii_case(self.reserved)).then(|| &text[..at])
     }
 
     /// Digits; the country code and the zeros after it stay.
@@ -151,11 +158,6 @@ pub fn is_email(text: &str) -> bool {
     let Some((local, host)) = text.rsplit_once('@') else { return false };
     let spaced = text.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | ',' | ';'));
     !local.is_empty() && host.starts_with(|c: char| c.is_alphanumeric()) && !spaced
-}
-
-fn without_reserved(text: &str) -> Option<&str> {
-    let at = text.len().checked_sub(RESERVED.len())?;
-    (text.is_char_boundary(at) && text[at..].eq_ignore_ascii_case(RESERVED)).then(|| &text[..at])
 }
 
 /// Where a URL's host stands. None where there is none, or an address in brackets.

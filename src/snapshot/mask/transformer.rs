@@ -7,7 +7,7 @@ use super::format::Scratch;
 use super::lists::{Draw, Lists};
 use super::nested::{Json, array};
 use super::number::{self, ANY_DAY, Days, UNIX_DAYS};
-use super::shape::Texts;
+use super::shape::{RESERVED, Texts};
 use super::{Kind, address};
 use crate::scenario::rules::{Locale, Piece, Transform};
 
@@ -247,7 +247,7 @@ impl Transformer {
     }
 
     fn texts(&self) -> Texts<'_> {
-        Texts { keyed: &self.keyed, most: self.most, fold_accents: self.fold_accents }
+        Texts { keyed: &self.keyed, most: self.most, fold_accents: self.fold_accents, reserved: RESERVED }
     }
 
     /// Cuts what was appended to what the column takes.

@@ -2,8 +2,11 @@ use std::collections::HashMap;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 
 use super::super::cycle::{Master, SIZE_MAX};
+use super::super::shape::{Texts, is_email, is_iban, is_phone};
+use super::super::{address, number};
 use super::*;
 
 /// Transformers that may stand on unique columns, and values of their own kind beside any others.
@@ -131,6 +134,73 @@ fn small_domains_are_permuted() {
         let masked = ip.mask(&format!("192.168.7.{host}"));
         assert!(masked.starts_with("192.168."), "{masked}");
         assert!(seen.insert(masked));
+    }
+}
+
+/// All texts of these shapes, in which `0` stands for any digit.
+fn all_of(shapes: &[&str]) -> Vec<String> {
+    let grow = |texts: Vec<String>, c: char| match c {
+        '0' => texts.iter().flat_map(|text| ('0'..='9').map(move |digit| format!("{text}{digit}"))).collect(),
+        c => texts.into_iter().map(|text| text + &c.to_string()).collect(),
+    };
+    shapes.iter().flat_map(|shape| shape.chars().fold(vec![String::new()], grow)).collect()
+}
+
+/// Whole sets of short texts, with a reserved name so short that it comes about by chance: as many come out, and none is too long.
+#[test]
+fn no_two_of_all_short_texts_become_one() {
+    let keyed = Master::new(KEY).keyed("test");
+    let check = |texts: Vec<String>, most: usize, mask: fn(&Texts<'_>, &str, &mut Scratch)| {
+        let mut scratch = Scratch::default();
+        let mut seen = HashMap::new();
+        for text in texts {
+            scratch.out.clear();
+            let all = Texts { keyed: &keyed, most: Some(most), fold_accents: false, reserved: ".1" };
+            mask(&all, &text, &mut scratch);
+            assert!(scratch.out.chars().count() <= most, "{text}: {}", scratch.out);
+            // Nothing but zeros is no phone number.
+            assert!(scratch.out != text || !text.contains(|c: char| matches!(c, '1'..='9')), "{text}");
+            if let Some(other) = seen.insert(scratch.out.clone(), text.clone()) {
+                panic!("{text} and {other} become {}", scratch.out);
+            }
+        }
+    };
+    let addresses = all_of(&["0@0", "00@0", "0@00", "0@0.0", "0.0@0", "0@00.0", "0@0.0.0", "000", "0.0", "0@.0"]);
+    check(addresses, 7, |texts, text, scratch| texts.email(text, scratch));
+    check(all_of(&["0@0", "0@00", "0@0.0", "00@0.0"]), 6, |texts, text, scratch| texts.email(text, scratch));
+    check(
+        all_of(&["a://0", "a://0.0", "a://0/0", "a://0.0/0", "a://0:1/0", "a://0.0:1", "a:/0.0", "0.0"]),
+        9,
+        |texts, text, scratch| texts.url(text, scratch),
+    );
+    check(all_of(&["+0000", "00000", "0 000", "(00)0"]), 9, |texts, text, scratch| texts.phone(text, scratch));
+}
+
+/// What is of a kind stays so, and what is of none never becomes one: so that the two cannot meet.
+#[test]
+fn kinds_stay_apart() {
+    type Is = fn(&str) -> bool;
+    let cases: &[(&str, Is, &str)] = &[
+        ("date", number::is_date, "(19|20|00|99)[0-9]{2}-[0-9][0-9]-[0-3][0-9]"),
+        ("ip", |text| address::is_ip(text, None), "[0-9]{1,2}\\.[0-9]\\.[0-9]{1,3}\\.[0-9](/[0-9]{1,2})?"),
+        ("uuid", address::is_uuid, "[0-9a-g]{31}[0-9]"),
+        ("mac", address::is_mac, "[0-9a-f]{2}(:[0-9a-g]{2}){5}"),
+        ("iban", is_iban, "DE0[0-9]( [0-9]{4}){3}"),
+        ("phone", is_phone, "(x|a|ab|)[0-9]{4}"),
+        ("email", is_email, "[a@. ]{1,3}[a@.]{1,3}"),
+    ];
+    for (transform, is_one, values) in cases {
+        let mut one = One::text(transform);
+        let mut seen = [0, 0];
+        let values = proptest::string::string_regex(values).unwrap();
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        for _ in 0..2000 {
+            let value = values.new_tree(&mut runner).unwrap().current();
+            let masked = one.mask(&value);
+            assert_eq!(is_one(&masked), is_one(&value), "{transform}: {value} becomes {masked}");
+            seen[usize::from(is_one(&value))] += 1;
+        }
+        assert!(seen[0] > 20 && seen[1] > 10, "{transform}: {seen:?}");
     }
 }
 
