@@ -73,7 +73,12 @@ pub(super) const TRANSFORMERS: &[Entry] = &[
     entry("user_agent", Plain::UserAgent, false, "a user agent from a list"),
     entry("text", Plain::Text, false, "filler words of about the same length, line by line"),
     entry("hash", Plain::Hash, false, "32 hexadecimal digits, or `length`, keyed; short ones can meet"),
-    entry("json", Plain::Json, false, "each value by its path; without `paths`, everything as `format`"),
+    entry(
+        "json",
+        Plain::Json,
+        false,
+        "each value by its path; without `paths`, everything as `format`, with keys that are no field's name",
+    ),
     with_parameters("fixed", "the same text for every value"),
     with_parameters("regex", "what an expression finds is replaced"),
     with_parameters("template", "text with `${NAME}` for what other transformers make of the value"),

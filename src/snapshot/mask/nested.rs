@@ -10,6 +10,9 @@ use crate::scenario::rules::{JsonPath, Rest};
 /// Deeper JSON is NULL from there on.
 const DEPTH_MAX: usize = 200;
 
+/// So many digits are no field's name.
+const KEY_DIGITS: usize = 6;
+
 /// What happens to the values of a JSON document.
 pub struct Json {
     /// The first that meets counts.
@@ -54,7 +57,7 @@ impl Json {
                     if at > 0 {
                         scratch.out.push_str(between[0]);
                     }
-                    scratch.out.push_str(&quoted(&key));
+                    self.key(&key, scratch);
                     scratch.out.push_str(between[1]);
                     taken.push(Some(key));
                     self.value(value.get(), between, taken, scratch)?;
@@ -85,6 +88,18 @@ impl Json {
             },
         }
         Some(())
+    }
+
+    /// A key that is no name of a field, as an address or a number of somebody, is masked like a text.
+    fn key(&self, key: &str, scratch: &mut Scratch) {
+        let digits = key.bytes().filter(u8::is_ascii_digit).count();
+        if self.rest != Rest::Format || (digits < KEY_DIGITS && !key.contains(['@', ' '])) {
+            return scratch.out.push_str(&quoted(key));
+        }
+        let start = scratch.out.len();
+        self.texts.apply(key, None, scratch);
+        let masked = scratch.out.split_off(start);
+        scratch.out.push_str(&quoted(&masked));
     }
 
     fn path(&self, taken: &[Option<String>]) -> Option<&Transformer> {

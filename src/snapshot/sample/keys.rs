@@ -9,8 +9,6 @@ use std::os::unix::fs::FileExt;
 const RECORD_BYTES: usize = 17;
 /// About a page.
 const BLOCK_RECORDS: usize = 240;
-/// More would be looked through for each key.
-const RUNS_MAX: usize = 6;
 
 type Record = ([u8; 16], u8);
 
@@ -74,9 +72,15 @@ impl KeySet {
     fn spill(&mut self) -> io::Result<()> {
         let recent = std::mem::take(&mut self.recent);
         self.runs.insert(0, Run::write(recent.into_iter().map(Ok))?);
-        if self.runs.len() > RUNS_MAX {
-            let runs = std::mem::take(&mut self.runs);
-            self.runs.push(Run::write(Merge::of(&runs)?)?);
+        // A run is merged with those that are not much longer: so each key is written again a few times only, and runs stay few.
+        let (mut count, mut records) = (1, self.runs[0].records);
+        while let Some(older) = self.runs.get(count).filter(|older| older.records <= 2 * records) {
+            records += older.records;
+            count += 1;
+        }
+        if count > 1 {
+            let merged = Run::write(Merge::of(&self.runs[..count])?)?;
+            self.runs.splice(..count, [merged]);
         }
         Ok(())
     }

@@ -83,7 +83,7 @@ pub enum SampleError {
 /// How much a sampler holds at once.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// Keys in memory, by set and by queue; more lie on disk.
+    /// Keys in memory, of all sets and queues together; more lie on disk.
     pub keys: usize,
     /// Keys in one request.
     pub batch: usize,
@@ -139,6 +139,8 @@ impl Sampler {
         }
         let plan: Vec<_> = tables.iter().map(|table| rules.sample.of(&table.schema, &table.name)).collect();
         let draws = (0..tables.len()).rev().filter(|table| plan[*table].0 != Rows::None).collect();
+        // A set for each table; of each reference at most one more, and a queue for each depth, of which few are used at once.
+        let bounds = Bounds { keys: bounds.keys / (tables.len() + 3 * references.len()).max(1), ..bounds };
         let taken = tables.iter().map(|_| KeySet::new(bounds.keys)).collect();
         let seed = rules.sample.seed;
         let (asked, waiting) = Default::default();

@@ -252,6 +252,9 @@ fn json_is_masked_by_paths() {
     assert_eq!(value["ids"], serde_json::json!([null, null]));
     assert_eq!((&value["t"], &value["z"], &value["s"]), (&true.into(), &serde_json::Value::Null, &"".into()));
     assert!(masked.starts_with(r#"{"user": {"email": "#) && masked.contains("e10"), "{masked}");
+    let masked = One::text("json").mask(r#"{"jane@corp.com": 1, "10045678": {"Jane Doe": true}, "line2": {}}"#);
+    assert_eq!(shape(&masked), r#"{"aaaa@aaaa.aaa": 0, "00000000": {"Aaaa Aaa": aaaa}, "aaaa0": {}}"#);
+    assert!(masked.contains("line2") && !masked.contains("jane") && !masked.contains("10045678"), "{masked}");
     let deep = "[".repeat(5000) + &"]".repeat(5000);
     assert!(one.mask(&deep).contains("null"));
     assert_eq!(shape(&One::text("json").mask("no JSON: 5")), shape("no JSON: 5"));
