@@ -39,8 +39,16 @@ pub struct Rules {
     pub coverage: Coverage,
     /// In the order of the file.
     pub masks: Vec<Mask>,
-    /// Each at least two patterns.
-    pub domains: Vec<Vec<ColumnPattern>>,
+    pub domains: Vec<Domain>,
+}
+
+/// Columns that hold the same things.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Domain {
+    /// At least one, and of one alone it has a `*`.
+    pub columns: Vec<ColumnPattern>,
+    /// Of the rules file, from 1.
+    pub line: usize,
 }
 
 /// Which rows are taken.

@@ -10,8 +10,8 @@ use super::grammar::{
 use super::grammar::{SampleTable, TableSampleTable};
 use super::pattern::{ColumnPattern, Glob, JsonPath, TablePattern};
 use super::{
-    Children, Coverage, KEY_VARIABLE, Locale, Mask, Of, Piece, Reference, Rest, Rows, Rules, Sample, TableSample,
-    Transform,
+    Children, Coverage, Domain, KEY_VARIABLE, Locale, Mask, Of, Piece, Reference, Rest, Rows, Rules, Sample,
+    TableSample, Transform,
 };
 use crate::scenario::leaf::Text;
 use crate::scenario::problem::{Mistake, Problems};
@@ -50,7 +50,8 @@ pub(super) fn rules(raw: RulesFile, file: PathBuf, problems: &mut Problems) -> R
                 check.wrong(at, "one column", "at least two columns, or a pattern with `*`");
                 return None;
             }
-            Some(patterns)
+            let line = check.problems.line(at);
+            Some(Domain { columns: patterns, line })
         }),
     }
 }

@@ -110,7 +110,7 @@ pub fn domains(rules: &Rules, tables: &[Table]) -> Vec<Vec<At>> {
         }
     }
     for domain in &rules.domains {
-        tie_all(&domain.iter().collect::<Vec<_>>());
+        tie_all(&domain.columns.iter().collect::<Vec<_>>());
     }
     let mut domains: Vec<Vec<At>> = vec![Vec::new(); all.len()];
     for (at, column) in all.iter().enumerate() {
@@ -153,11 +153,14 @@ struct Plan<'p> {
 impl Plan<'_> {
     /// A misspelt column would stay as it is.
     fn patterns_meet(&mut self) {
-        for mask in &self.rules.masks {
-            let Of::Columns(patterns) = &mask.of else { continue };
+        let masks = self.rules.masks.iter().filter_map(|mask| match &mask.of {
+            Of::Columns(patterns) => Some(("mask", patterns, mask.line)),
+            Of::Names(_) | Of::Types(_) => None,
+        });
+        let domains = self.rules.domains.iter().map(|domain| ("domain", &domain.columns, domain.line));
+        for (what, patterns, line) in masks.chain(domains) {
             for pattern in patterns.iter().filter(|pattern| met(pattern, self.tables).is_empty()) {
-                let pattern = pattern.to_string();
-                self.problems.push(MaskProblem::NoColumn { pattern, what: "mask", line: mask.line });
+                self.problems.push(MaskProblem::NoColumn { pattern: pattern.to_string(), what, line });
             }
         }
     }

@@ -100,6 +100,11 @@ fn what_would_break_a_column_is_refused() {
     }
     let two = "[[mask]]\ncolumn = \"users.email\"\nas = \"email\"\n[[mask]]\ncolumn = \"orders.user_email\"\nas = \"format\"\n";
     assert!(said(two, &tables())[0].contains("hold the same things, and lines 1 and 4"));
+    let domain = "[[domain]]\ncolumns = [\"users.email\", \"letter.to\"]\n";
+    assert_eq!(
+        said(domain, &tables()),
+        ["no column is called letter.to, which a domain on line 1 of the rules file names"]
+    );
     let short = Masker::new(&parse(Path::new("r"), "[[mask]]\nname = \"x\"\nas = \"email\"").unwrap(), "short", &[]);
     assert_eq!(short.err().unwrap().problems, [MaskProblem::ShortKey]);
 }
