@@ -43,44 +43,55 @@ pub fn draft(undecided: &[Undecided], rules: &Rules, tables: &[Table]) -> String
 }
 
 /// What masks such a column, as the file writes it.
-fn transformer(personal: Personal, column: &Column, tied: bool) -> &'static str {
-    match &column.kind {
+fn transformer(personal: Personal, column: &Column, tied: bool) -> String {
+    let element = match &column.kind {
+        Kind::Array(element) => element,
+        kind => kind,
+    };
+    let word = match element {
         Kind::Text => text(personal, tied),
-        Kind::Array(kind) if **kind == Kind::Text => text(personal, tied),
-        Kind::Integer { .. } | Kind::Numeric => "\"integer\"",
-        Kind::Float => "\"noise\"",
-        Kind::Date | Kind::Timestamp | Kind::UnixTimestamp => "\"date\"",
-        Kind::Uuid => "\"uuid\"",
-        Kind::Ip => "\"ip\"",
-        Kind::Mac => "\"mac\"",
-        Kind::Json => "\"json\"",
-        Kind::Enum(_) => "\"keep\"\nreason = \"one of a fixed list\"",
-        _ if column.nullable => "\"null\"",
-        _ => "{ fixed = \"\" }",
-    }
+        Kind::Integer { .. } | Kind::Numeric => "integer",
+        Kind::Float => "noise",
+        Kind::Date | Kind::Timestamp | Kind::UnixTimestamp => "date",
+        Kind::Uuid => "uuid",
+        Kind::Ip => "ip",
+        Kind::Mac => "mac",
+        Kind::Json if column.kind == Kind::Json => "json",
+        _ if column.nullable => "null",
+        _ => {
+            let fixed = match &column.kind {
+                Kind::Array(_) => "{}",
+                // All alike: which of them a row had is what nobody should see.
+                Kind::Enum(labels) => labels.first().map_or("", String::as_str),
+                _ => "",
+            };
+            return format!("{{ fixed = {} }}", toml::Value::from(fixed));
+        }
+    };
+    format!("\"{word}\"")
 }
 
 fn text(personal: Personal, tied: bool) -> &'static str {
     match personal {
-        Personal::Email => "\"email\"",
-        Personal::Phone => "\"phone\"",
-        Personal::Card => "\"card\"",
-        Personal::Iban => "\"iban\"",
-        Personal::Postcode => "\"postcode\"",
-        Personal::Url => "\"url\"",
-        Personal::Birth => "\"date\"",
+        Personal::Email => "email",
+        Personal::Phone => "phone",
+        Personal::Card => "card",
+        Personal::Iban => "iban",
+        Personal::Postcode => "postcode",
+        Personal::Url => "url",
+        Personal::Birth => "date",
         // Whatever is drawn from lists could meet.
-        _ if tied => "\"format\"",
-        Personal::Name => "\"name\"",
-        Personal::FirstName => "\"first_name\"",
-        Personal::LastName => "\"last_name\"",
-        Personal::Street => "\"street\"",
-        Personal::City => "\"city\"",
-        Personal::Company => "\"company\"",
-        Personal::UserAgent => "\"user_agent\"",
-        Personal::Document => "\"json\"",
-        Personal::FreeText | Personal::Unseen => "\"text\"",
-        Personal::Credential => "\"hash\"",
-        _ => "\"format\"",
+        _ if tied => "format",
+        Personal::Name => "name",
+        Personal::FirstName => "first_name",
+        Personal::LastName => "last_name",
+        Personal::Street => "street",
+        Personal::City => "city",
+        Personal::Company => "company",
+        Personal::UserAgent => "user_agent",
+        Personal::Document => "json",
+        Personal::FreeText | Personal::Unseen => "text",
+        Personal::Credential => "hash",
+        _ => "format",
     }
 }

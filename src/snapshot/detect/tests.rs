@@ -558,6 +558,7 @@ fn the_draft_decides_about_everything() {
                 column("phones", Kind::Array(Box::new(Kind::Text))),
                 Column { nullable: false, ..column("face", Kind::Bytes) },
                 column("lat", Kind::Float),
+                Column { nullable: false, ..column("sex", Kind::Enum(vec!["f".into(), "m".into()])) },
                 column("device_id", Kind::Uuid),
             ],
         ),
