@@ -80,3 +80,17 @@ pub struct DiffSettings {
     /// Keys of differing rows are read, up to a bound; they go into the JSON only.
     pub keys: bool,
 }
+
+/// The settings of `rehearsal snapshot capture`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaptureSettings {
+    /// A URL, or `env:NAME` for one in the environment.
+    pub source: String,
+    pub out: PathBuf,
+    /// Rows may be copied as they are.
+    pub unmasked: bool,
+    /// None = as many as this machine has cores, up to a bound.
+    pub workers: Option<usize>,
+    /// Bytes of rows a second.
+    pub rate: Option<u64>,
+}

@@ -49,6 +49,9 @@ _rehearsal() {
             rehearsal,run)
                 cmd="rehearsal__subcmd__run"
                 ;;
+            rehearsal,snapshot)
+                cmd="rehearsal__subcmd__snapshot"
+                ;;
             rehearsal,up)
                 cmd="rehearsal__subcmd__up"
                 ;;
@@ -103,6 +106,9 @@ _rehearsal() {
             rehearsal__subcmd__help,run)
                 cmd="rehearsal__subcmd__help__subcmd__run"
                 ;;
+            rehearsal__subcmd__help,snapshot)
+                cmd="rehearsal__subcmd__help__subcmd__snapshot"
+                ;;
             rehearsal__subcmd__help,up)
                 cmd="rehearsal__subcmd__help__subcmd__up"
                 ;;
@@ -111,6 +117,38 @@ _rehearsal() {
                 ;;
             rehearsal__subcmd__help__subcmd__cache,prune)
                 cmd="rehearsal__subcmd__help__subcmd__cache__subcmd__prune"
+            rehearsal__subcmd__help__subcmd__snapshot,capture)
+                cmd="rehearsal__subcmd__help__subcmd__snapshot__subcmd__capture"
+                ;;
+            rehearsal__subcmd__help__subcmd__snapshot,inspect)
+                cmd="rehearsal__subcmd__help__subcmd__snapshot__subcmd__inspect"
+                ;;
+            rehearsal__subcmd__help__subcmd__snapshot,verify)
+                cmd="rehearsal__subcmd__help__subcmd__snapshot__subcmd__verify"
+                ;;
+            rehearsal__subcmd__snapshot,capture)
+                cmd="rehearsal__subcmd__snapshot__subcmd__capture"
+                ;;
+            rehearsal__subcmd__snapshot,help)
+                cmd="rehearsal__subcmd__snapshot__subcmd__help"
+                ;;
+            rehearsal__subcmd__snapshot,inspect)
+                cmd="rehearsal__subcmd__snapshot__subcmd__inspect"
+                ;;
+            rehearsal__subcmd__snapshot,verify)
+                cmd="rehearsal__subcmd__snapshot__subcmd__verify"
+                ;;
+            rehearsal__subcmd__snapshot__subcmd__help,capture)
+                cmd="rehearsal__subcmd__snapshot__subcmd__help__subcmd__capture"
+                ;;
+            rehearsal__subcmd__snapshot__subcmd__help,help)
+                cmd="rehearsal__subcmd__snapshot__subcmd__help__subcmd__help"
+                ;;
+            rehearsal__subcmd__snapshot__subcmd__help,inspect)
+                cmd="rehearsal__subcmd__snapshot__subcmd__help__subcmd__inspect"
+                ;;
+            rehearsal__subcmd__snapshot__subcmd__help,verify)
+                cmd="rehearsal__subcmd__snapshot__subcmd__help__subcmd__verify"
                 ;;
             *)
                 ;;
@@ -120,6 +158,7 @@ _rehearsal() {
     case "${cmd}" in
         rehearsal)
             opts="-q -v -h -V --quiet --verbose --help --version run check up down report diff doctor ls clean cache explain help"
+            opts="-q -v -h -V --quiet --verbose --help --version run check up down report diff snapshot doctor ls clean explain help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -352,6 +391,7 @@ _rehearsal() {
             ;;
         rehearsal__subcmd__help)
             opts="run check up down report diff doctor ls clean cache explain help"
+            opts="run check up down report diff snapshot doctor ls clean explain help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -546,6 +586,62 @@ _rehearsal() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        rehearsal__subcmd__help__subcmd__snapshot)
+            opts="capture inspect verify"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rehearsal__subcmd__help__subcmd__snapshot__subcmd__capture)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rehearsal__subcmd__help__subcmd__snapshot__subcmd__inspect)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rehearsal__subcmd__help__subcmd__snapshot__subcmd__verify)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         rehearsal__subcmd__help__subcmd__up)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -613,6 +709,156 @@ _rehearsal() {
                     ;;
                 --cache-size)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rehearsal__subcmd__snapshot)
+            opts="-q -v -h -V --quiet --verbose --help --version capture inspect verify help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rehearsal__subcmd__snapshot__subcmd__capture)
+            opts="-q -v -h -V --out --unmasked --workers --rate --format --quiet --verbose --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --workers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rehearsal__subcmd__snapshot__subcmd__help)
+            opts="capture inspect verify help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rehearsal__subcmd__snapshot__subcmd__help__subcmd__capture)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rehearsal__subcmd__snapshot__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rehearsal__subcmd__snapshot__subcmd__help__subcmd__inspect)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rehearsal__subcmd__snapshot__subcmd__help__subcmd__verify)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rehearsal__subcmd__snapshot__subcmd__inspect)
+            opts="-q -v -h -V --format --quiet --verbose --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rehearsal__subcmd__snapshot__subcmd__verify)
+            opts="-q -v -h -V --format --quiet --verbose --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
                 *)

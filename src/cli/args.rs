@@ -71,6 +71,7 @@ pub enum Subcommand {
     Down(DownArgs),
     Report(ReportArgs),
     Diff(super::diff::DiffArgs),
+    Snapshot(super::snapshot::SnapshotArgs),
     Doctor(DoctorArgs),
     /// List the labs on this machine, live and left behind.
     Ls,

@@ -6,6 +6,7 @@ mod cache;
 pub mod diff;
 mod doctor;
 mod show;
+mod snapshot;
 
 use std::process::ExitCode;
 
@@ -14,7 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::args::{Cli, Subcommand, TextFormat};
 use self::cache::CacheCommand;
+use self::snapshot::SnapshotCommand;
 use crate::commands;
+use crate::report;
+use crate::settings::TerminalSettings;
 
 /// The program. Exit codes: 0 passed, 1 the release failed its rehearsal, 2 usage or scenario error, 3 inconclusive, 130 and 143 after
 /// a signal.
@@ -74,6 +78,7 @@ async fn dispatch(cli: &Cli) -> i32 {
                 .await
                 .map(|done| show::diff(&done, args.format))
         }
+        Subcommand::Snapshot(args) => snapshot(&args.command, &terminal).await,
         Subcommand::Doctor(args) => Ok(show::doctor(&commands::doctor::run().await, args.format, &terminal)),
         Subcommand::Ls => commands::clean::list().map(|labs| show::labs(&labs)),
         Subcommand::Clean(args) => commands::clean::run(args.run.as_deref()).await.map(|reaped| show::reaped(&reaped)),
@@ -89,6 +94,29 @@ async fn dispatch(cli: &Cli) -> i32 {
         Subcommand::Explain(args) => commands::explain::run(&args.code).map(|codes| show::explain(&codes)),
     };
     shown.unwrap_or_else(|error| show::error(&error, &terminal))
+}
+
+async fn snapshot(command: &SnapshotCommand, terminal: &TerminalSettings) -> Result<i32, commands::Error> {
+    let cancel = CancellationToken::new();
+    match command {
+        SnapshotCommand::Capture(args) => {
+            let mut capturing = report::snapshot::Capturing::new(terminal);
+            let mut progress = |progress: &_| capturing.tell(progress);
+            let settings = args.settings();
+            let capture = commands::snapshot::capture(&settings, &mut progress, cancel.clone());
+            let captured = commands::interruptible(cancel, capture).await;
+            drop(capturing);
+            captured.map(|captured| show::captured(&captured, args.format))
+        }
+        SnapshotCommand::Inspect(args) => {
+            commands::snapshot::inspect(&args.folder).map(|summary| show::inspected(&summary, args.format))
+        }
+        SnapshotCommand::Verify(args) => {
+            let verify = commands::snapshot::verify(&args.folder, cancel.clone());
+            let verified = commands::interruptible(cancel, verify).await;
+            verified.map(|verified| show::verified(&verified, args.format))
+        }
+    }
 }
 
 /// These write what passwords and row values are in: whole requests, and at `info` what the server remarks.

@@ -17,6 +17,7 @@ use crate::commands::doctor::Diagnosis;
 use crate::commands::explain::Code;
 use crate::commands::report::{Outcome, Recorded, Reported};
 use crate::commands::run::{Reporter, RunDone};
+use crate::commands::snapshot::{Captured, SnapshotSummary, Verified};
 use crate::commands::up::{Role, Up, UpNode};
 use crate::commands::{self, Error};
 use crate::report;
@@ -145,6 +146,43 @@ pub fn diff(done: &DiffOutcome, format: DiffFormat) -> i32 {
         DiffFormat::Json => report::diff::json(&done.before, &done.after, &done.result),
     });
     i32::from(!done.result.is_equal())
+}
+
+pub fn captured(captured: &Captured, format: TextFormat) -> i32 {
+    let Captured { summary, elapsed_ms } = captured;
+    for what in &summary.left_out {
+        eprintln!("warning: left out {what}");
+    }
+    let shown = out(&match format {
+        TextFormat::Text => {
+            let closing = report::snapshot::closing(summary);
+            format!("captured {}: {closing}, in {:.2} s\n", summary.folder, elapsed_ms / 1e3)
+        }
+        TextFormat::Json => serde_json::to_string_pretty(summary).expect("plain data of strings and numbers") + "\n",
+    });
+    if shown { 0 } else { 3 }
+}
+
+pub fn inspected(summary: &SnapshotSummary, format: TextFormat) -> i32 {
+    let shown = out(&match format {
+        TextFormat::Text => report::snapshot::text(summary),
+        TextFormat::Json => serde_json::to_string_pretty(summary).expect("plain data of strings and numbers") + "\n",
+    });
+    if shown { 0 } else { 3 }
+}
+
+pub fn verified(verified: &Verified, format: TextFormat) -> i32 {
+    let Verified { chunks, rows, damaged } = verified;
+    out(&match format {
+        TextFormat::Text if damaged.is_empty() => report::snapshot::whole(*chunks, *rows),
+        TextFormat::Text => report::snapshot::damages(damaged),
+        TextFormat::Json => {
+            let json =
+                serde_json::json!({ "whole": damaged.is_empty(), "chunks": chunks, "rows": rows, "damaged": damaged });
+            serde_json::to_string_pretty(&json).expect("plain data of strings and numbers") + "\n"
+        }
+    });
+    i32::from(!damaged.is_empty())
 }
 
 pub fn doctor(found: &Diagnosis, format: TextFormat, terminal: &TerminalSettings) -> i32 {

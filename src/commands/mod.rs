@@ -10,6 +10,7 @@ pub mod explain;
 pub mod report;
 pub mod run;
 mod signals;
+pub mod snapshot;
 pub mod up;
 
 use crate::scenario::ScenarioErrors;

@@ -12,10 +12,11 @@ use crate::event::{Event, FORMAT, Recorded};
 use crate::lab::lease::Base;
 use crate::lab::{self, LabError, LabKind};
 use crate::outcome::Outcome;
+use crate::outcome::words::bare;
 use crate::rehearsal::clock::Clock;
 use crate::rehearsal::run::{Caching, Rehearsal};
 use crate::rehearsal::{baseline, dispatcher, run};
-use crate::scenario::{self, Scenario};
+use crate::scenario::{self, Scenario, SnapshotSource};
 use crate::settings::{LabChoice, RunSettings};
 use crate::topology::Released;
 use crate::{lint, report, snapshot, topology};
@@ -87,7 +88,7 @@ pub(super) struct Prepared {
 /// # Errors
 /// A wrong scenario, wrong flags, or a machine without any server for it.
 pub(super) async fn prepare(scenario: &Path, lab: LabChoice, cache_bytes: Option<u64>) -> Result<Prepared, Error> {
-    let scenario = scenario::load(scenario)?;
+    let mut scenario = scenario::load(scenario)?;
     let read = lint::read(&scenario);
     wrong_scripts(&read.problems)?;
     wrong_environment(&scenario)?;
@@ -101,8 +102,12 @@ pub(super) async fn prepare(scenario: &Path, lab: LabChoice, cache_bytes: Option
         }
     }
     let is_kept = caching.as_ref().is_some_and(|caching| topology::has_baseline(&base, &caching.key));
-    // It was read to its end when it was restored.
-    let snapshot = if is_kept { None } else { readable(&scenario).await? };
+    // A dump was read to its end when it was restored. What a snapshot says of production is told anew.
+    let tells_more = matches!(scenario.snapshot.source, SnapshotSource::Folder { .. });
+    let snapshot = if is_kept && !tells_more { None } else { readable(&scenario).await? };
+    if let Some(prepared) = &snapshot {
+        known_rows(&mut scenario, prepared);
+    }
     Ok(Prepared { scenario, lab, snapshot, touched: read.touched, caching, base })
 }
 
@@ -116,6 +121,16 @@ async fn readable(scenario: &Scenario) -> Result<Option<snapshot::Prepared>, Err
             Error::Inconclusive { what, hint, source: None }
         }
     })
+}
+
+/// Rows that production held as the snapshot was taken, of tables of which the scenario says nothing.
+fn known_rows(scenario: &mut Scenario, prepared: &snapshot::Prepared) {
+    let given = &mut scenario.snapshot.production_rows;
+    for (table, rows) in prepared.production_rows() {
+        if !given.keys().any(|name| bare(name) == bare(&table)) {
+            given.insert(table, rows);
+        }
+    }
 }
 
 fn finish(

@@ -2,6 +2,7 @@
 
 pub use crate::scenario::EngineKind;
 
+pub mod capture;
 pub mod catalog;
 pub mod child;
 pub mod client_environment;

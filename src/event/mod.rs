@@ -4,6 +4,7 @@
 //! report says must be in here. Times are milliseconds since the run began (`*_ms`, a number).
 
 pub mod log;
+pub mod snapshot;
 
 use std::collections::BTreeMap;
 

@@ -6,6 +6,7 @@ pub mod json;
 pub mod junit;
 pub mod markdown;
 mod reference;
+pub mod snapshot;
 pub mod terminal;
 #[cfg(test)]
 mod tests;

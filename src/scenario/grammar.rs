@@ -110,7 +110,8 @@ table! {
 table! {
     /// The data to restore.
     SnapshotTable "[snapshot]" {
-        /// A dump (.sql, .sql.gz, .sql.zst, pg_dump -Fc or -Fd, mydumper's folder), "env:NAME" for a live server's URL, or "empty".
+        /// A folder of `rehearsal snapshot capture`, a dump (.sql, .sql.gz, .sql.zst, pg_dump -Fc or -Fd, mydumper's folder), "env:NAME" for a
+        /// live server's URL, or "empty".
         required from: Text,
         /// The database that is restored into; "rehearsal" unless given.
         optional database: Text,

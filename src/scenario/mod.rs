@@ -292,6 +292,10 @@ pub enum SnapshotSource {
     Mydumper {
         path: PathBuf,
     },
+    /// A folder that `rehearsal snapshot capture` wrote.
+    Folder {
+        path: PathBuf,
+    },
     /// A live server, its URL in that environment variable. Read with `pg_dump`; `unmasked = true` was given.
     Url {
         variable: String,

@@ -2,14 +2,19 @@
 //!
 //! [`prepare`] and [`check`] need no server; [`restore`] needs a started one with the empty database in it.
 
-pub mod digest;
+pub mod capture;
 pub mod detect;
+pub mod digest;
 mod files;
 mod live;
+mod load;
 pub mod mask;
 mod mydumper;
+pub mod rows;
 pub mod sample;
 mod source;
+pub mod store;
+pub mod verify;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -45,6 +50,12 @@ pub enum SnapshotError {
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{} is damaged or cut short", path.display())]
     Damaged { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+    #[error("{}: {what}: {damage}", folder.display())]
+    DamagedChunk { folder: PathBuf, what: String, damage: store::Damage },
+    #[error("{} is a snapshot of {found}, and the scenario's engine is {wanted}", path.display())]
+    OtherEngine { path: PathBuf, found: &'static str, wanted: &'static str },
     #[error("mydumper did not finish the dump in {}", path.display())]
     Unfinished { path: PathBuf },
     #[error("{} holds no database", path.display())]
@@ -129,6 +140,12 @@ impl SnapshotError {
             | SnapshotError::Unfinished { .. }
             | SnapshotError::NoDatabase { .. }
             | SnapshotError::NoTableFile { .. } => "take the dump again, and see that its copy is whole".to_owned(),
+            SnapshotError::Store(error) => return error.hint().map(str::to_owned),
+            SnapshotError::DamagedChunk { .. } => {
+                "`rehearsal snapshot verify` names all that is damaged; take the snapshot again, or see that its copy is whole"
+                    .to_owned()
+            }
+            SnapshotError::OtherEngine { found, .. } => format!("set engine = \"{found}\" under [topology]"),
             SnapshotError::SeveralDatabases { found } => {
                 let first = found.first().map_or("", String::as_str);
                 format!("set database = \"{first}\" under [snapshot], or the other that is meant")
@@ -193,6 +210,9 @@ impl SnapshotError {
         matches!(
             self,
             SnapshotError::Unreadable { .. }
+                | SnapshotError::Store(_)
+                | SnapshotError::DamagedChunk { .. }
+                | SnapshotError::OtherEngine { .. }
                 | SnapshotError::Damaged { .. }
                 | SnapshotError::CutShort { .. }
                 | SnapshotError::Unfinished { .. }
@@ -392,7 +412,9 @@ async fn restore_mysql(request: &RestoreRequest<'_>, progress: &mut Progress<'_>
             restored.map_err(|source| SnapshotError::RestoreMysql { name: snapshot.name.clone(), source })?
         }
         Ready::Files(dump) => files::restore(&target, dump, progress).await?,
-        Ready::Empty | Ready::Archive { .. } => return Ok(Restored { tables: Vec::new(), notes: Vec::new() }),
+        Ready::Empty | Ready::Archive { .. } | Ready::Folder(_) => {
+            return Ok(Restored { tables: Vec::new(), notes: Vec::new() });
+        }
     };
     progress("gathering statistics", None, None);
     notes.extend(mysql::restore::settle(request.endpoint).await?);
@@ -415,6 +437,11 @@ async fn restore_postgres(
         let failed = |source| SnapshotError::Roles { path: path.clone(), source };
         restore::roles(request.endpoint, path).await.map_err(failed)?;
     }
+    let mut notes = Vec::new();
+    if let Ready::Folder(folder) = &snapshot.source {
+        progress("making roles", None, None);
+        notes = load::make_roles(request.endpoint, folder).await?;
+    }
     let made_by_dump =
         |extension: &&Extension| snapshot.requirements.extensions.iter().any(|made| made.name == extension.name);
     let own: Vec<Extension> = request.extensions.iter().filter(|extension| !made_by_dump(extension)).cloned().collect();
@@ -429,7 +456,6 @@ async fn restore_postgres(
         restore::create_extensions(request.endpoint, &own).await?;
     }
     let failed = |source| SnapshotError::Restore { name: snapshot.name.clone(), source };
-    let mut notes = Vec::new();
     match &snapshot.source {
         // A scenario of Postgres cannot name one.
         Ready::Empty | Ready::Files(_) => {}
@@ -439,8 +465,9 @@ async fn restore_postgres(
             request.host.put(path, &there).await.map_err(|error| failed(error.into()))?;
             let restored = restore_archive(&target, &there, &snapshot.name, progress).await;
             remove(request.host, &there).await;
-            notes = restored.map_err(failed)?;
+            notes.extend(restored.map_err(failed)?);
         }
+        Ready::Folder(folder) => notes.extend(load::restore(&target, folder, &snapshot.name, progress).await?),
     }
     if makes_room {
         restore::create_extensions(request.endpoint, &own).await?;

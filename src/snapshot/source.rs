@@ -1,5 +1,6 @@
 //! Where a snapshot comes from, made ready: files opened and decompressed, live servers dumped, and what it needs read off it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -9,13 +10,15 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::load::Folder;
 use super::mydumper::Dump;
+use super::store::Manifest;
 use super::{SnapshotError, live};
 use crate::engine::host::{Host, HostError};
 use crate::engine::postgres::client_programs;
 use crate::engine::postgres::dump::{self, Requirements};
 use crate::engine::postgres::restore::{self, Target};
-use crate::scenario::{Compression, EngineKind, Snapshot, SnapshotSource};
+use crate::scenario::{Compression, EngineKind, Extension, Snapshot, SnapshotSource};
 
 /// Of a dump, what is looked at before it is restored.
 const HEAD_BYTES: u64 = 64 << 10;
@@ -34,10 +37,20 @@ pub struct Prepared {
     pub(super) is_unlogged: bool,
     /// What it is called in messages: the file's name.
     pub name: String,
-    /// "empty", "dump" or "url", as [`crate::event::Event::Restored`] has it.
+    /// "empty", "dump", "url" or "snapshot", as [`crate::event::Event::Restored`] has it.
     pub kind: &'static str,
     /// A live server's dump, deleted with this.
     _dumped: Option<tempfile::TempDir>,
+}
+
+impl Prepared {
+    /// Rows that production held, by table, where the snapshot tells.
+    pub fn production_rows(&self) -> BTreeMap<String, u64> {
+        match &self.source {
+            Ready::Folder(folder) => folder.manifest.production_rows(),
+            _ => BTreeMap::new(),
+        }
+    }
 }
 
 /// What a lab lends to make a snapshot ready.
@@ -59,6 +72,7 @@ pub(super) enum Ready {
     Script { path: PathBuf, compression: Compression },
     Archive { path: PathBuf },
     Files(Dump),
+    Folder(Box<Folder>),
 }
 
 /// Finds the snapshot, dumps it if it is a live server, and reads what it needs. Starts no server. Without a lab, a live server's URL
@@ -80,6 +94,9 @@ pub async fn prepare(
         }
         SnapshotSource::Custom { path } | SnapshotSource::Directory { path } => {
             (Ready::Archive { path: path.clone() }, file_name(path), "dump")
+        }
+        SnapshotSource::Folder { path } => {
+            (Ready::Folder(Box::new(read_folder(path, engine)?)), file_name(path), "snapshot")
         }
         SnapshotSource::Mydumper { path } => {
             (Ready::Files(Dump::read(path, &snapshot.database)?), file_name(path), "dump")
@@ -107,10 +124,13 @@ pub async fn prepare(
     if let (Some(_), Ready::Script { path, .. }) = (requirements.unfinished, &source) {
         return Err(SnapshotError::CutShort { path: path.clone() });
     }
-    let roles_made = match &snapshot.roles {
+    let mut roles_made = match &snapshot.roles {
         Some(path) => made_roles(path)?,
         None => Default::default(),
     };
+    if let Ready::Folder(folder) = &source {
+        roles_made.extend(folder.manifest.database.roles.iter().map(|role| role.name.clone()));
+    }
     Ok(Prepared {
         source,
         requirements,
@@ -154,6 +174,30 @@ impl Read for Counted {
     }
 }
 
+fn read_folder(path: &Path, engine: EngineKind) -> Result<Folder, SnapshotError> {
+    let manifest = Manifest::read(path)?;
+    let found = manifest.database.engine;
+    if found != engine {
+        let (found, wanted) = (found.name(), engine.name());
+        return Err(SnapshotError::OtherEngine { path: path.to_owned(), found, wanted });
+    }
+    Ok(Folder { path: path.to_owned(), manifest })
+}
+
+/// As the manifest tells it: no program is needed for that.
+fn requirements_of(folder: &Folder) -> Requirements {
+    let database = &folder.manifest.database;
+    let extension =
+        |extension: &crate::engine::capture::Extension| Extension { name: extension.name.clone(), version: None };
+    Requirements {
+        roles: database.roles.iter().map(|role| role.name.clone()).collect(),
+        extensions: database.extensions.iter().map(extension).collect(),
+        server_version: Some(database.version.clone()),
+        encoding: Some(database.encoding.clone()),
+        ..Requirements::default()
+    }
+}
+
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
@@ -165,6 +209,7 @@ async fn read_requirements(
 ) -> Result<Requirements, SnapshotError> {
     match source {
         Ready::Empty | Ready::Files(_) => Ok(Requirements::default()),
+        Ready::Folder(folder) => Ok(requirements_of(folder)),
         Ready::Script { path, compression } => {
             let (path, compression) = (path.clone(), *compression);
             let reading = tokio::task::spawn_blocking(move || script_requirements(&path, compression));

@@ -1,5 +1,6 @@
 //! The command line and the engines, for real: one crate, one server a version, one database a test.
 
+mod capture;
 mod cli;
 mod command;
 mod derived;

@@ -1,6 +1,7 @@
 //! PostgreSQL.
 
 pub mod blot;
+pub mod capture;
 pub mod catalog;
 pub mod client_programs;
 pub mod connect;
@@ -12,6 +13,7 @@ mod exchange;
 pub mod files;
 mod foreign;
 pub mod installation;
+pub mod load;
 pub mod measure;
 pub mod names;
 pub mod observe;

@@ -101,6 +101,11 @@ impl Reading {
         self.connection.client.cancel_token()
     }
 
+    /// What other sessions name to see the same moment.
+    pub(super) fn snapshot(&self) -> &str {
+        &self.snapshot
+    }
+
     pub(super) async fn rows(&self, what: &str, sql: &str) -> Result<Vec<Row>, ReadError> {
         self.client().query(sql, &[]).await.map_err(query_failed(what))
     }

@@ -178,7 +178,7 @@ fn dumps_of_no_known_kind() {
     1 │ name = "x"
     2 │ snapshot.from = "a.tar"
       ·                 ───┬───
-      ·                    ╰── expected a dump (.sql, .sql.gz, .sql.zst, pg_dump -Fc or -Fd), "env:NAME" for a live server's URL, or "empty"
+      ·                    ╰── expected a snapshot's folder, a dump (.sql, .sql.gz, .sql.zst, pg_dump -Fc or -Fd), "env:NAME" for a live server's URL, or "empty"
     3 │ topology = { engine = "postgres", version = "15" }
       ╰────
     "#);
@@ -189,7 +189,7 @@ fn dumps_of_no_known_kind() {
     1 │ name = "x"
     2 │ snapshot.from = "a.sql.gz"
       ·                 ─────┬────
-      ·                      ╰── expected a dump (.sql, .sql.gz, .sql.zst, pg_dump -Fc or -Fd), "env:NAME" for a live server's URL, or "empty"
+      ·                      ╰── expected a snapshot's folder, a dump (.sql, .sql.gz, .sql.zst, pg_dump -Fc or -Fd), "env:NAME" for a live server's URL, or "empty"
     3 │ topology = { engine = "postgres", version = "15" }
       ╰────
     "#);
@@ -200,17 +200,18 @@ fn dumps_of_no_known_kind() {
     1 │ name = "x"
     2 │ snapshot.from = "a.dir"
       ·                 ───┬───
-      ·                    ╰── expected a dump (.sql, .sql.gz, .sql.zst, pg_dump -Fc or -Fd), "env:NAME" for a live server's URL, or "empty"
+      ·                    ╰── expected a snapshot's folder, a dump (.sql, .sql.gz, .sql.zst, pg_dump -Fc or -Fd), "env:NAME" for a live server's URL, or "empty"
     3 │ topology = { engine = "postgres", version = "15" }
       ╰────
     "#);
-    insta::assert_snapshot!(said_of_dump("a.snapshot/manifest.json", b"{}"), @r#"
+    insta::assert_snapshot!(said_of_dump("a.snapshot/capture.json", b"{}"), @r#"
      × ./scenario.toml: one problem
-     × a snapshot folder is not supported yet
+     × found a snapshot whose capture was not finished
       ╭─[./scenario.toml:2:17]
     1 │ name = "x"
     2 │ snapshot.from = "a.snapshot"
-      ·                 ────────────
+      ·                 ──────┬─────
+      ·                       ╰── expected a snapshot's folder, a dump (.sql, .sql.gz, .sql.zst, pg_dump -Fc or -Fd), "env:NAME" for a live server's URL, or "empty"
     3 │ topology = { engine = "postgres", version = "15" }
       ╰────
     "#);

@@ -19,8 +19,7 @@ const ARCHIVE: &[u8] = b"PGDMP";
 const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
-const SOURCE_FORM: &str =
-    "a dump (.sql, .sql.gz, .sql.zst, pg_dump -Fc or -Fd), \"env:NAME\" for a live server's URL, or \"empty\"";
+const SOURCE_FORM: &str = "a snapshot's folder, a dump (.sql, .sql.gz, .sql.zst, pg_dump -Fc or -Fd), \"env:NAME\" for a live server's URL, or \"empty\"";
 
 impl Check<'_> {
     pub(super) fn snapshot(&mut self, table: SnapshotTable) -> Option<Snapshot> {
@@ -81,7 +80,12 @@ impl Check<'_> {
             return Some(SnapshotSource::Directory { path });
         }
         if path.join("manifest.json").is_file() {
-            self.not_yet(at, "a snapshot folder");
+            if is_postgres {
+                return Some(SnapshotSource::Folder { path });
+            }
+            self.not_yet(at, format!("a snapshot folder of {}", self.engine.name()));
+        } else if path.join("capture.json").is_file() {
+            self.wrong(at, "a snapshot whose capture was not finished", SOURCE_FORM);
         } else if is_postgres {
             self.wrong(at, "a folder without toc.dat", SOURCE_FORM);
         } else if path.join("metadata").is_file() {

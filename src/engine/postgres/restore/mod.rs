@@ -10,6 +10,7 @@ use tokio::io::AsyncRead;
 use tokio_postgres::error::SqlState;
 
 use self::database::OfDatabase;
+pub use self::messages::speaks_of_full_disk;
 use super::connect::{Connection, config};
 use super::dump::created_role;
 use super::foreign::REACHES_OUT;
@@ -120,6 +121,24 @@ impl Target<'_> {
         self.judge("pg_restore", &output).await
     }
 
+    /// Makes one section of an archive on the host, "pre-data" or "post-data", owners and privileges included and tablespaces left out.
+    ///
+    /// # Errors
+    /// As [`Target::pg_restore`].
+    pub async fn pg_restore_section(&self, archive: &str, section: &str, jobs: usize) -> Result<(), RestoreError> {
+        let database = &self.endpoint.database;
+        let exec = self.client("pg_restore", database).await?.args([
+            "--exit-on-error".to_owned(),
+            "--no-tablespaces".to_owned(),
+            format!("--section={section}"),
+            format!("--jobs={jobs}"),
+            format!("--dbname={database}"),
+            archive.to_owned(),
+        ]);
+        let output = self.host.exec(&exec, self.deadline).await?;
+        self.judge("pg_restore", &output).await
+    }
+
     /// The SQL of an archive on the host, without its rows.
     ///
     /// # Errors
@@ -173,8 +192,7 @@ impl Target<'_> {
         }
         let error = failed(program, output.status, &output.stderr);
         // A server that cannot write its log ends: the client only sees the connection go.
-        let full =
-            matches!(error, RestoreError::ServerLost) && messages::speaks_of_full_disk(&self.host.log_tail(50).await);
+        let full = matches!(error, RestoreError::ServerLost) && speaks_of_full_disk(&self.host.log_tail(50).await);
         Err(if full { RestoreError::DiskFull } else { error })
     }
 }
@@ -400,7 +418,7 @@ pub async fn database_bytes(connection: &Connection) -> Result<u64, tokio_postgr
     Ok(u64::try_from(row.get::<_, i64>(0)).expect("a size is not negative"))
 }
 
-async fn open(endpoint: &Endpoint) -> Result<Connection, RestoreError> {
+pub(super) async fn open(endpoint: &Endpoint) -> Result<Connection, RestoreError> {
     let mut config = config(endpoint, CONNECT_DEADLINE);
     // Whatever the database's own settings say.
     config.options("-c statement_timeout=0 -c lock_timeout=0 -c default_transaction_read_only=off");

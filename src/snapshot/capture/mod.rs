@@ -1,0 +1,291 @@
+//! A live database into a snapshot folder: one moment, read by several sessions in parts, each part streamed into a chunk.
+
+mod pace;
+mod worker;
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::store::{self, Begun, Chunk, Contents, Manifest, StoreError, StoredTable};
+use crate::engine::capture::{Database, Part, Planned, Source, SourceError, Table};
+use crate::engine::endpoint::Endpoint;
+use crate::engine::reading;
+use crate::event::snapshot::CaptureProgress;
+use pace::Pace;
+
+/// Bytes on the server that usually become one chunk.
+pub const PART_BYTES: u64 = 64 << 20;
+
+/// How often a capture says how far it is.
+const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The words hold no values.
+    #[error("could not transform row {row} of {what}: {why}")]
+    Transform { what: String, row: u64, why: String },
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl CaptureError {
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            CaptureError::Source(error) => error.hint(),
+            CaptureError::Store(error) => error.hint(),
+            CaptureError::Transform { .. } | CaptureError::Cancelled => None,
+        }
+    }
+
+    pub fn is_usage(&self) -> bool {
+        matches!(self, CaptureError::Store(error) if error.is_usage())
+    }
+}
+
+/// Changes rows on their way into a snapshot. Asked once a chunk, since chunks are written side by side.
+pub trait Transform: Send + Sync {
+    /// Sees a table's columns before its rows: their fields are those of [`Table::stored_columns`], in that order. None = the table's
+    /// rows go by untouched, and are not taken apart.
+    fn of_table(&self, table: &Table) -> Option<Box<dyn RowTransform>>;
+}
+
+/// Changes the rows of one chunk, in their order.
+pub trait RowTransform: Send {
+    /// One row's fields, none = NULL. Gives whether the row is kept.
+    ///
+    /// # Errors
+    /// Why it cannot be changed, without its values: nothing is captured then.
+    fn row(&mut self, fields: &mut [Option<Vec<u8>>]) -> Result<bool, String>;
+}
+
+/// What is captured, and how.
+pub struct CaptureRequest<'a> {
+    pub endpoint: &'a Endpoint,
+    pub folder: &'a Path,
+    /// Sessions on the source, one at least.
+    pub workers: usize,
+    /// Bytes of rows a second, over all sessions; none = as fast as it goes.
+    pub rate: Option<u64>,
+    /// Bytes on the server that become one chunk, about.
+    pub part_bytes: u64,
+    /// None = rows as they are.
+    pub transform: Option<&'a dyn Transform>,
+    pub cancel: &'a CancellationToken,
+}
+
+/// A snapshot that was taken.
+#[derive(Debug)]
+pub struct Captured {
+    pub manifest: Manifest,
+    pub elapsed: Duration,
+}
+
+/// Told how far it is, about twice a second.
+pub type Progress<'p> = dyn FnMut(&CaptureProgress) + Send + 'p;
+
+/// Takes the snapshot. On an error, or when cancelled, nothing is left: no file in the folder and no session on the source.
+///
+/// # Errors
+/// The source, the folder, or a row that cannot be transformed.
+pub async fn capture(request: &CaptureRequest<'_>, progress: &mut Progress<'_>) -> Result<Captured, CaptureError> {
+    let started = Instant::now();
+    let begun = store::begin(request.folder, &format!("{:?}", request.endpoint))?;
+    let tracker = TaskTracker::new();
+    match in_sessions(request, &begun, &tracker, (started, progress)).await {
+        Ok(contents) => {
+            // Its files are written through, which may take a while.
+            let sealing = tokio::task::spawn_blocking(move || begun.finish(contents));
+            let manifest = sealing.await.expect("sealing does not panic")?;
+            Ok(Captured { manifest, elapsed: started.elapsed() })
+        }
+        Err(error) => {
+            tracker.close();
+            tracker.wait().await;
+            begun.abandon();
+            Err(error)
+        }
+    }
+}
+
+async fn in_sessions(
+    request: &CaptureRequest<'_>,
+    begun: &Begun,
+    tracker: &TaskTracker,
+    (started, progress): (Instant, &mut Progress<'_>),
+) -> Result<Contents, CaptureError> {
+    let cancel = request.cancel;
+    let mut told = CaptureProgress { started_over: begun.started_over, ..CaptureProgress::default() };
+    progress(&told);
+    let source = tokio::select! {
+        source = Source::open(request.endpoint, request.workers.max(1)) => source?,
+        () = cancel.cancelled() => return Err(CaptureError::Cancelled),
+    };
+    // Between the snapshot's own moment and now lies a round trip or two.
+    let captured = jiff::Timestamp::now();
+    let cancellers = source.cancellers();
+    let taken = async {
+        let (database, planned) = tokio::select! {
+            described = source.describe(request.part_bytes) => described?,
+            () = cancel.cancelled() => return Err(CaptureError::Cancelled),
+        };
+        let work = Work::new(planned, request, cancel.child_token());
+        told.tables = work.planned.len() as u64;
+        told.total_bytes = work.total_bytes;
+        take(&work, &source, &database, (begun, tracker), &mut |work| {
+            told.elapsed_ms = started.elapsed().as_secs_f64() * 1e3;
+            work.tell(&mut told);
+            progress(&told);
+        })
+        .await?;
+        let tables = work.into_tables();
+        let is_masked = request.transform.is_some();
+        Ok(Contents { captured, is_masked, is_sampled: false, database, tables })
+    }
+    .await;
+    if taken.is_err() {
+        reading::cancel(&cancellers).await;
+    }
+    taken
+}
+
+/// Takes schema and rows side by side; whatever fails first ends the others.
+async fn take(
+    work: &Work<'_>,
+    source: &Source,
+    database: &Database,
+    (begun, tracker): (&Begun, &TaskTracker),
+    tell: &mut (dyn FnMut(&Work<'_>) + Send),
+) -> Result<(), CaptureError> {
+    for table in 0..work.planned.len() {
+        begun.make_table(table)?;
+    }
+    let schema = async {
+        let folder = begun.schema();
+        let taken = source.schema(&database.version, &folder, &work.stop).await.map_err(CaptureError::from);
+        taken.inspect_err(|_| work.stop.cancel())
+    };
+    let workers = join_all((0..source.sessions()).map(|session| async move {
+        worker::work(work, source, session, begun, tracker).await.inspect_err(|_| work.stop.cancel())
+    }));
+    let all = async { tokio::join!(schema, workers) };
+    tokio::pin!(all);
+    let mut tick = tokio::time::interval(PROGRESS_EVERY);
+    let (schema, workers) = loop {
+        tokio::select! {
+            ended = &mut all => break ended,
+            _ = tick.tick() => tell(work),
+        }
+    };
+    tell(work);
+    let failed = std::iter::once(schema).chain(workers).filter_map(Result::err);
+    // Whoever was stopped says less than whoever made them stop.
+    let is_stop =
+        |error: &CaptureError| matches!(error, CaptureError::Cancelled | CaptureError::Source(SourceError::Cancelled));
+    let mut failed: Vec<CaptureError> = failed.collect();
+    failed.sort_by_key(is_stop);
+    match failed.into_iter().next() {
+        None => Ok(()),
+        Some(CaptureError::Source(SourceError::Cancelled)) => Err(CaptureError::Cancelled),
+        Some(error) => Err(error),
+    }
+}
+
+/// One part of one table, by their places.
+#[derive(Debug, Clone, Copy)]
+struct Job {
+    table: usize,
+    part: usize,
+}
+
+/// What all workers share.
+struct Work<'a> {
+    planned: Vec<Planned>,
+    jobs: Mutex<VecDeque<Job>>,
+    done: Mutex<Vec<(Job, u64, Option<Chunk>)>>,
+    transform: Option<&'a dyn Transform>,
+    pace: Option<Pace>,
+    stop: CancellationToken,
+    total_bytes: u64,
+    /// Rows, bytes of rows, and bytes on the server of the parts that are done.
+    rows: AtomicU64,
+    bytes: AtomicU64,
+    done_bytes: AtomicU64,
+}
+
+impl<'a> Work<'a> {
+    fn new(planned: Vec<Planned>, request: &CaptureRequest<'a>, stop: CancellationToken) -> Work<'a> {
+        let jobs = planned
+            .iter()
+            .enumerate()
+            .flat_map(|(table, planned)| (0..planned.parts.len()).map(move |part| Job { table, part }));
+        Work {
+            jobs: Mutex::new(jobs.collect()),
+            done: Mutex::default(),
+            transform: request.transform,
+            pace: request.rate.map(Pace::new),
+            stop,
+            total_bytes: planned.iter().map(|planned| planned.table.stored_bytes).sum(),
+            rows: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            done_bytes: AtomicU64::new(0),
+            planned,
+        }
+    }
+
+    fn next(&self) -> Option<Job> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    fn part(&self, job: Job) -> (&Table, &Part) {
+        let Planned { table, parts } = &self.planned[job.table];
+        (table, &parts[job.part])
+    }
+
+    /// `rows`: of the part on the server.
+    fn did(&self, job: Job, rows: u64, chunk: Option<Chunk>) {
+        let Planned { table, parts } = &self.planned[job.table];
+        self.done_bytes.fetch_add(table.stored_bytes / parts.len() as u64, Ordering::Relaxed);
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).push((job, rows, chunk));
+    }
+
+    fn tell(&self, told: &mut CaptureProgress) {
+        told.rows = self.rows.load(Ordering::Relaxed);
+        told.bytes = self.bytes.load(Ordering::Relaxed);
+        told.done_bytes = self.done_bytes.load(Ordering::Relaxed);
+        let next = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).front().copied();
+        told.table = next.map(|job| self.planned[job.table].table.shown());
+    }
+
+    fn into_tables(self) -> Vec<StoredTable> {
+        let mut done = self.done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        done.sort_by_key(|(job, ..)| (job.table, job.part));
+        let stored = |table| StoredTable { table, rows: 0, production_rows: 0, bytes: 0, chunks: Vec::new() };
+        let mut tables: Vec<StoredTable> = self.planned.into_iter().map(|planned| stored(planned.table)).collect();
+        for (job, rows, chunk) in done {
+            let table = &mut tables[job.table];
+            table.production_rows += rows;
+            if let Some(chunk) = chunk {
+                table.rows += chunk.rows;
+                table.bytes += chunk.bytes;
+                table.chunks.push(chunk);
+            }
+        }
+        tables
+    }
+}
+
+/// Where a capture wrote a file, for its errors.
+fn of_file(path: PathBuf) -> impl Fn(std::io::Error) -> CaptureError {
+    move |error| StoreError::of_write(&path, error).into()
+}
