@@ -5,7 +5,7 @@
 //! backslash escapes, in UTF-8.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -35,9 +35,13 @@ pub enum SourceError {
     Engine { engine: &'static str },
     #[error("no {program} on this machine")]
     NoProgram { program: &'static str },
+    #[error("the server is {server}, and this machine's {program} is too old for it")]
+    OldProgram { program: &'static str, server: String },
     /// The source holds no row values.
     #[error("could not take the schema")]
     Schema { source: BoxError },
+    #[error("the disk is full at {}", path.display())]
+    DiskFull { path: PathBuf },
     #[error("cancelled")]
     Cancelled,
 }
@@ -50,12 +54,13 @@ impl SourceError {
             SourceError::Locked { .. } => "try again once that has ended, or capture a replica",
             SourceError::Changed { .. } => "start it again",
             SourceError::LargeObjects { .. } => "take an archive with pg_dump -Fd, which a scenario restores as well",
-            SourceError::NoProgram { .. } => {
+            SourceError::NoProgram { .. } | SourceError::OldProgram { .. } => {
                 "install PostgreSQL's client programs of the server's version or a newer one"
             }
             SourceError::Schema { .. } => {
                 "see that the server at the URL answers this machine's pg_dump, and that its role may read every table"
             }
+            SourceError::DiskFull { .. } => "make room, or give a folder on another disk with --out",
             SourceError::Read(ReadError::Connect { .. }) => {
                 "see that the server at the URL answers, and lets the role in"
             }

@@ -156,7 +156,7 @@ pub fn text(summary: &SnapshotSummary) -> String {
         } else {
             format!("{rows} of {}", number(table.production_rows))
         };
-        [table.table.clone(), rows, bytes(table.bytes), bytes(table.stored_bytes), number(table.chunks)]
+        [one_line(&table.table), rows, bytes(table.bytes), bytes(table.stored_bytes), number(table.chunks)]
     });
     let rows: Vec<[String; 5]> = std::iter::once(heading).chain(cells).collect();
     let widths: Vec<usize> =
@@ -168,6 +168,11 @@ pub fn text(summary: &SnapshotSummary) -> String {
     }
     let _ = writeln!(out, "\n{}", closing(summary));
     out
+}
+
+/// A name may hold line ends and the like.
+fn one_line(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// "11 tables, 1,900 rows, 210 kB, 60 kB stored".

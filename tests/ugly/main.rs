@@ -2,6 +2,7 @@
 //! with the right code, and leaves nothing behind.
 
 mod baselines;
+mod capture;
 mod consumers;
 mod docker;
 mod doctor;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::client_programs;
 use super::super::dump::major;
-use super::super::restore;
+use super::super::restore::{self, RestoreError};
 use crate::engine::capture::SourceError;
 use crate::engine::endpoint::Endpoint;
 
@@ -45,7 +45,6 @@ pub(super) async fn dump(
         .env("LC_ALL", "C.UTF-8")
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
-    let failed = |error: restore::RestoreError| SourceError::Schema { source: error.into() };
     let child = command.spawn().map_err(|error| SourceError::Schema { source: error.into() })?;
     let pid = child.id();
     let ending = child.wait_with_output();
@@ -63,5 +62,9 @@ pub(super) async fn dump(
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(failed(restore::failed("pg_dump", output.status.code().unwrap_or(-1), &said)))
+    Err(match restore::failed("pg_dump", output.status.code().unwrap_or(-1), &said) {
+        RestoreError::TooNew { .. } => SourceError::OldProgram { program: "pg_dump", server: version.to_owned() },
+        RestoreError::DiskFull => SourceError::DiskFull { path: folder.to_owned() },
+        other => SourceError::Schema { source: other.into() },
+    })
 }

@@ -1,0 +1,207 @@
+//! Captures that are interrupted, killed, or run out of room: nothing is left on the source, and no half of a snapshot is taken for one.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::{Ended, Going, Room, SCENARIO, entries, has};
+use crate::up::asked;
+
+const STEP: &str = "[[step]]\nname = \"one\"\nsql = \"SELECT 1\"\n";
+
+/// Text that hardly compresses.
+const ROWS: &str = "[[setup]]\nsql = \"CREATE TABLE big AS SELECT n, (SELECT string_agg(md5(random()::text || n || g), '') \
+                    FROM generate_series(1, 10) g) AS text FROM generate_series(1, 30000) n\"\n";
+
+/// Slow enough to last for longer than any test.
+const SLOW: &[&str] = &["--rate", "100kB/s"];
+
+struct Source {
+    room: Room,
+    up: Value,
+    url: String,
+    password: String,
+}
+
+impl Source {
+    /// A server that runs until [`Source::end`]; nothing where this machine has none.
+    fn new() -> Option<Source> {
+        if !has("native") {
+            return None;
+        }
+        let room = Room::new();
+        room.write("scenario.toml", format!("{SCENARIO}{ROWS}{STEP}"));
+        let ended = room.run(&["up", "scenario.toml", "--lab", "native", "--format", "json"]);
+        let up: Value = serde_json::from_str(&ended.exits(0).stdout).expect("JSON");
+        let passwords = std::fs::read_to_string(up["passwords"].as_str().expect("a file")).expect("it can be read");
+        let password = passwords.trim().rsplit(':').next().expect("it has a password").to_owned();
+        let url = up["nodes"][0]["url"].as_str().expect("a URL").replace("postgres@", &format!("postgres:{password}@"));
+        Some(Source { room, up, url, password })
+    }
+
+    fn command(&self, more: &[&str]) -> Command {
+        let mut command = self.room.command();
+        command.args(["snapshot", "capture", "env:SOURCE", "--out", "shop", "--unmasked"]).args(more);
+        command.env("SOURCE", &self.url);
+        command
+    }
+
+    fn begin(&self, more: &[&str]) -> Going {
+        self.room.start(self.command(more))
+    }
+
+    fn capture(&self, more: &[&str]) -> Ended {
+        self.begin(more).end()
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.room.path("work/shop")
+    }
+
+    /// Nobody is left there, and what was said tells no password.
+    #[track_caller]
+    fn assert_left(&self, ended: &Ended) {
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(!said.contains(&self.password), "{said}");
+        let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rehearsal snapshot'";
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let left = asked(&self.up, &self.up["nodes"][0], sessions).expect("the source answers");
+            if left == "0" {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{left} sessions are left on the source");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn end(self) {
+        self.room.run(&["down"]).exits(0);
+        self.room.assert_clean();
+    }
+}
+
+#[test]
+fn an_interrupted_capture_leaves_nothing() {
+    let Some(source) = Source::new() else { return };
+    for (signal, exit) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let mut going = source.begin(SLOW);
+        assert!(going.comes_to(|| source.folder().join("data/000001/000001.zst").exists().then_some(())));
+        going.signal(signal);
+        let ended = going.end();
+        ended.exits(exit).says(&["error: interrupted"]);
+        assert!(!source.folder().exists(), "{:?}", entries(&source.folder()));
+        source.assert_left(&ended);
+    }
+    source.end();
+}
+
+#[test]
+fn a_killed_capture_is_no_snapshot_and_is_begun_anew() {
+    let Some(source) = Source::new() else { return };
+    let mut going = source.begin(SLOW);
+    assert!(going.comes_to(|| source.folder().join("schema/schema.dump").exists().then_some(())));
+    // Another does not meddle with it.
+    source.capture(&[]).exits(2).says(&["another capture writes to shop"]);
+    going.signal(Signal::KILL);
+    source.assert_left(&going.end());
+    for what in ["verify", "inspect"] {
+        let ended = source.room.run(&["snapshot", what, "shop"]);
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(ended.exit != 0 && said.contains("the capture was not finished"), "{what}: {said}");
+    }
+    source.room.write("of-shop.toml", SCENARIO.replace("\"empty\"", "\"shop\"") + STEP);
+    source.room.run(&["check", "of-shop.toml"]).exits(2).says(&["a snapshot whose capture was not finished"]);
+    let again = source.capture(&[]);
+    again
+        .exits(0)
+        .says(&["what an unfinished capture had left is removed"])
+        .tells(&["captured shop: 2 tables, 30,000 rows"]);
+    source.room.run(&["snapshot", "verify", "shop"]).exits(0).tells(&["30,000 rows: as they were written"]);
+    source.capture(&[]).exits(2).says(&["shop holds a snapshot already", "hint: give another folder with --out"]);
+    source.end();
+}
+
+/// Whenever it is killed, there is either a whole snapshot or none.
+#[test]
+fn a_capture_killed_at_any_moment() {
+    let Some(source) = Source::new() else { return };
+    let began = Instant::now();
+    source.capture(&[]).exits(0);
+    let (lasts, moments) = (began.elapsed(), 16);
+    std::fs::remove_dir_all(source.folder()).expect("it can be removed");
+    let mut unfinished = 0;
+    for moment in 0..=moments {
+        let going = source.begin(&[]);
+        // Of the time that a whole one takes: what there is then is looked at afterwards, whatever it is.
+        std::thread::sleep(lasts * moment / moments);
+        going.signal(Signal::KILL);
+        source.assert_left(&going.end());
+        let verified = source.room.run(&["snapshot", "verify", "shop"]);
+        match verified.exit {
+            0 => {
+                verified.tells(&["30,000 rows: as they were written"]);
+                std::fs::remove_dir_all(source.folder()).expect("it can be removed");
+            }
+            1 => {
+                verified.tells(&["the capture was not finished"]);
+                unfinished += 1;
+            }
+            _ => {
+                verified.exits(2);
+            }
+        }
+    }
+    assert!(unfinished > 2, "no capture was killed on its way");
+    source.capture(&[]).exits(0).tells(&["30,000 rows"]);
+    source.room.run(&["snapshot", "verify", "shop"]).exits(0);
+    source.end();
+}
+
+#[test]
+fn a_full_disk() {
+    let Some(source) = Source::new() else { return };
+    for size in ["16k", "2m"] {
+        std::fs::create_dir_all(source.room.path("work/full")).expect("a folder");
+        if !source.room.mount("work/full", size) {
+            break;
+        }
+        let mut command = source.room.command();
+        command.args(["snapshot", "capture", "env:SOURCE", "--out", "full/shop", "--unmasked"]);
+        command.env("SOURCE", &source.url);
+        let ended = source.room.start(command).end();
+        ended
+            .exits(3)
+            .says(&["error: the disk is full at full/shop", "hint: make room, or give a folder on another disk"]);
+        source.assert_left(&ended);
+        assert_eq!(entries(&source.room.path("work/full")), Vec::<String>::new());
+    }
+    source.end();
+}
+
+#[test]
+fn wrong_flags() {
+    let Some(source) = Source::new() else { return };
+    let said = |args: &[&str], hints: &[&str]| {
+        let mut command = source.room.command();
+        command.args(["snapshot"]).args(args).env("SOURCE", &source.url).env("WRONG", "postgresql://x:s3cret@h:y/z");
+        let ended = source.room.start(command).end();
+        ended.exits(2).says(hints);
+        assert!(!ended.stderr.contains("s3cret"), "{}", ended.stderr);
+        assert!(!source.folder().exists());
+    };
+    said(&["capture", "env:SOURCE", "--out", "shop"], &["rows would be copied as they are", "hint: say --unmasked"]);
+    said(
+        &["capture", "env:NONE", "--out", "shop", "--unmasked"],
+        &["no variable NONE", "hint: export NONE=postgresql://"],
+    );
+    said(&["capture", "env:WRONG", "--out", "shop", "--unmasked"], &["no usable URL", "hint: give postgresql://"]);
+    said(&["capture", "env:SOURCE", "--out", "shop", "--unmasked", "--rate", "fast"], &["a rate is written as 20MB/s"]);
+    said(&["capture", "env:SOURCE", "--out", ".", "--unmasked"], &[". holds other files", "hint: give another folder"]);
+    said(&["verify", "nowhere"], &["there is no folder nowhere", "hint: name the folder"]);
+    said(&["inspect", "."], &[". holds no snapshot", "hint: name the folder"]);
+    source.end();
+}
