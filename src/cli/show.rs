@@ -149,7 +149,10 @@ pub fn diff(done: &DiffOutcome, format: DiffFormat) -> i32 {
 }
 
 pub fn captured(captured: &Captured, format: TextFormat) -> i32 {
-    let Captured { summary, elapsed_ms } = captured;
+    let Captured { summary, notes, elapsed_ms } = captured;
+    for note in notes {
+        eprintln!("warning: {note}");
+    }
     for what in &summary.left_out {
         eprintln!("warning: left out {what}");
     }

@@ -23,8 +23,8 @@ pub enum SnapshotCommand {
 
 /// Read a live database into a folder that scenarios restore.
 ///
-/// All of it is of one moment. Reads only, over several sessions; tables are locked as pg_dump locks them, so that ALTER TABLE and TRUNCATE
-/// wait until it has ended. A folder that an interrupted or killed capture left is begun anew: rows of two moments do not fit together.
+/// All of it is of one moment. Reads only, over several sessions; on Postgres tables are locked as pg_dump locks them, so that ALTER TABLE
+/// and TRUNCATE wait until it has ended. A folder that an interrupted or killed capture left is begun anew: rows of two moments do not fit together.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

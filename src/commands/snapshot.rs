@@ -24,6 +24,8 @@ const WORKERS_MAX: usize = 8;
 /// A snapshot that was taken.
 pub struct Captured {
     pub summary: SnapshotSummary,
+    /// Lowercase fragments for a warning.
+    pub notes: Vec<String>,
     pub elapsed_ms: f64,
 }
 
@@ -62,7 +64,7 @@ pub async fn capture(
     };
     let captured = capture::capture(&request, progress).await?;
     let summary = summary(&settings.out, &captured.manifest);
-    Ok(Captured { summary, elapsed_ms: captured.elapsed.as_secs_f64() * 1e3 })
+    Ok(Captured { summary, notes: captured.notes, elapsed_ms: captured.elapsed.as_secs_f64() * 1e3 })
 }
 
 /// What is in a snapshot.
@@ -89,7 +91,7 @@ fn endpoint(source: &str) -> Result<Endpoint, Error> {
         Some(name) => std::env::var(name).map_err(|_| {
             Error::usage(
                 format!("the environment has no variable {name}"),
-                format!("export {name}=postgresql://user:password@host/database"),
+                format!("export {name}=postgresql://user:password@host/database, or mysql://…"),
             )
         })?,
         None => source.to_owned(),
@@ -98,7 +100,8 @@ fn endpoint(source: &str) -> Result<Endpoint, Error> {
         what: format!("the source is no usable URL: {error}"),
         hint: Some(match error {
             UrlError::Malformed { .. } => {
-                "give postgresql://user@host/database, or env:NAME for one in the environment".to_owned()
+                "give postgresql://user@host/database or mysql://user@host/database, or env:NAME for one in the environment"
+                    .to_owned()
             }
             _ => "see `rehearsal snapshot capture --help`".to_owned(),
         }),

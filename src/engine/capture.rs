@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::endpoint::Endpoint;
 use super::reading::{Canceller, ReadError};
 use super::server::BoxError;
-use super::{EngineKind, postgres};
+use super::{EngineKind, mysql, postgres};
 
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
@@ -31,8 +31,6 @@ pub enum SourceError {
     Changed { tables: Vec<String> },
     #[error("the database holds {count} large objects, which no snapshot holds")]
     LargeObjects { count: u64 },
-    #[error("{engine} cannot be captured yet")]
-    Engine { engine: &'static str },
     #[error("no {program} on this machine")]
     NoProgram { program: &'static str },
     #[error("the server is {server}, and this machine's {program} is too old for it")]
@@ -64,7 +62,7 @@ impl SourceError {
             SourceError::Read(ReadError::Connect { .. }) => {
                 "see that the server at the URL answers, and lets the role in"
             }
-            SourceError::Read(_) | SourceError::Engine { .. } | SourceError::Cancelled => return None,
+            SourceError::Read(_) | SourceError::Cancelled => return None,
         })
     }
 }
@@ -126,6 +124,7 @@ pub struct LeftOut {
 /// One table whose rows are its own: a partition and not the partitioned table, a parent without its children.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Table {
+    /// Empty on MySQL and MariaDB, where a database has none.
     pub schema: String,
     pub name: String,
     /// The partitioned table that it is a part of, the topmost, as it prints.
@@ -144,7 +143,10 @@ pub struct Table {
 impl Table {
     /// "orders" in the usual schema, else "sales.orders".
     pub fn shown(&self) -> String {
-        if self.schema == "public" { self.name.clone() } else { format!("{}.{}", self.schema, self.name) }
+        match self.schema.as_str() {
+            "public" | "" => self.name.clone(),
+            schema => format!("{schema}.{}", self.name),
+        }
     }
 
     /// Those that rows hold fields of, in that order: what is generated is not stored.
@@ -162,6 +164,8 @@ pub struct Column {
     pub kind: Kind,
     pub is_nullable: bool,
     pub is_generated: bool,
+    /// Rows hold its bytes as hexadecimal digits, which the engine itself does not take for them.
+    pub is_hex: bool,
     /// Distinct values, negative as a part of the rows: -1 where each row has its own.
     pub distinct: Option<f64>,
     pub null_fraction: Option<f64>,
@@ -215,16 +219,17 @@ pub struct Planned {
 }
 
 /// Rows in the text form, whole ones in each piece.
-pub type Rows = Pin<Box<dyn Stream<Item = Result<Bytes, ReadError>> + Send>>;
+pub type Rows<'a> = Pin<Box<dyn Stream<Item = Result<Bytes, ReadError>> + Send + 'a>>;
 
 /// Sessions that all see one moment of one database, for as long as the first one lives. Nothing can be emptied or change its shape
 /// meanwhile.
 pub enum Source {
     Postgres(Box<postgres::capture::Source>),
+    Mysql(Box<mysql::capture::Source>),
 }
 
 impl Source {
-    /// Connects with as many sessions as asked for.
+    /// Connects with as many sessions as asked for; with fewer, but one at least, where the server cannot give more that see one moment.
     ///
     /// # Errors
     /// The server is out of reach, or a table is locked, or was changed just then.
@@ -233,7 +238,9 @@ impl Source {
             EngineKind::Postgres => {
                 Ok(Source::Postgres(Box::new(postgres::capture::Source::open(endpoint, sessions).await?)))
             }
-            EngineKind::Mysql | EngineKind::Mariadb => Err(SourceError::Engine { engine: endpoint.engine.name() }),
+            EngineKind::Mysql | EngineKind::Mariadb => {
+                Ok(Source::Mysql(Box::new(mysql::capture::Source::open(endpoint, sessions).await?)))
+            }
         }
     }
 
@@ -244,6 +251,7 @@ impl Source {
     pub async fn describe(&self, part_bytes: u64) -> Result<(Database, Vec<Planned>), SourceError> {
         match self {
             Source::Postgres(source) => source.describe(part_bytes).await,
+            Source::Mysql(source) => source.describe(part_bytes).await,
         }
     }
 
@@ -254,22 +262,36 @@ impl Source {
     pub async fn schema(&self, version: &str, folder: &Path, cancel: &CancellationToken) -> Result<(), SourceError> {
         match self {
             Source::Postgres(source) => source.schema(version, folder, cancel).await,
+            Source::Mysql(source) => source.schema(folder).await,
         }
     }
 
     pub fn sessions(&self) -> usize {
         match self {
             Source::Postgres(source) => source.sessions(),
+            Source::Mysql(source) => source.sessions(),
         }
+    }
+
+    /// Why there are fewer sessions than this, where there are.
+    pub fn lack_of_sessions(&self, wanted: usize) -> Option<String> {
+        let found = self.sessions();
+        (found < wanted).then(|| {
+            format!(
+                "{found} session read instead of {wanted}: that several see one moment is told by the binary log alone, and it is off, \
+                 without GTIDs on MySQL, or somebody always commits"
+            )
+        })
     }
 
     /// One part's rows, read by that session, from 0. A session reads one part at a time.
     ///
     /// # Errors
     /// The server refuses; in the stream, it ends before the rows do.
-    pub async fn rows(&self, session: usize, table: &Table, part: &Part) -> Result<Rows, ReadError> {
+    pub async fn rows<'a>(&'a self, session: usize, table: &'a Table, part: &Part) -> Result<Rows<'a>, ReadError> {
         match self {
             Source::Postgres(source) => source.rows(session, table, part).await,
+            Source::Mysql(source) => Ok(source.rows(session, table, part)),
         }
     }
 
@@ -277,6 +299,34 @@ impl Source {
     pub fn cancellers(&self) -> Vec<Canceller> {
         match self {
             Source::Postgres(source) => source.cancellers(),
+            Source::Mysql(source) => source.cancellers(),
         }
     }
+
+    /// Takes its leave.
+    pub async fn end(self) {
+        match self {
+            // Its server says nothing of sessions that only end.
+            Source::Postgres(_) => {}
+            Source::Mysql(source) => source.end().await,
+        }
+    }
+}
+
+/// Text as a field of the text form. Only what would end a field or a row, or begin an escape, is escaped: that reads the same on all
+/// engines.
+pub fn escape(text: &[u8], to: &mut Vec<u8>) {
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'\\' | b'\t' | b'\n' | b'\r')) {
+        to.extend_from_slice(&rest[..at]);
+        to.push(b'\\');
+        to.push(match rest[at] {
+            b'\t' => b't',
+            b'\n' => b'n',
+            b'\r' => b'r',
+            other => other,
+        });
+        rest = &rest[at + 1..];
+    }
+    to.extend_from_slice(rest);
 }

@@ -412,7 +412,8 @@ async fn restore_mysql(request: &RestoreRequest<'_>, progress: &mut Progress<'_>
             restored.map_err(|source| SnapshotError::RestoreMysql { name: snapshot.name.clone(), source })?
         }
         Ready::Files(dump) => files::restore(&target, dump, progress).await?,
-        Ready::Empty | Ready::Archive { .. } | Ready::Folder(_) => {
+        Ready::Folder(folder) => load::mysql::restore(&target, folder, &snapshot.name, progress).await?,
+        Ready::Empty | Ready::Archive { .. } => {
             return Ok(Restored { tables: Vec::new(), notes: Vec::new() });
         }
     };

@@ -1,6 +1,7 @@
 //! The command line and the engines, for real: one crate, one server a version, one database a test.
 
 mod capture;
+mod capture_mysql;
 mod cli;
 mod command;
 mod derived;

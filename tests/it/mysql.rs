@@ -86,7 +86,7 @@ impl Server {
     }
 
     /// Feeds a script to the engine's own client on the server's host; answers what it wrote.
-    async fn client(&self, script: &str) -> String {
+    pub async fn client(&self, script: &str) -> String {
         let name = if self.engine == EngineKind::Mysql { "mysql" } else { "mariadb" };
         let listen = self.host.listen();
         let exec = Exec::new(self.host.program(name).await.expect("the client is there")).args([

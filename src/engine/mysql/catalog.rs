@@ -43,6 +43,14 @@ pub async fn read(reading: &Reading, extent: Extent) -> Result<Catalog, ReadErro
     Ok(catalog)
 }
 
+/// Whether the login may see all of the schema.
+///
+/// # Errors
+/// [`ReadError::Query`] with what it lacks.
+pub(super) async fn check_rights(reading: &Reading) -> Result<(), ReadError> {
+    rights::check(reading).await
+}
+
 /// How a name prints.
 pub(super) fn printed(name: &str) -> String {
     let plain = !name.is_empty() && !name.contains(|c: char| matches!(c, '.' | '`' | '"' | '(') || c.is_whitespace());

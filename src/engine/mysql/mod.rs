@@ -4,6 +4,7 @@
 //! [`EngineKind`]: crate::engine::EngineKind
 
 pub mod blot;
+pub mod capture;
 pub mod catalog;
 pub mod client;
 pub mod client_environment;
@@ -11,6 +12,7 @@ pub mod connect;
 pub mod content;
 pub mod error;
 pub mod files;
+pub mod load;
 mod locks;
 pub mod log;
 pub mod measure;

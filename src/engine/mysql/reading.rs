@@ -186,7 +186,7 @@ impl Reading {
     }
 
     /// MariaDB's: the position in the binary log that belongs to the snapshot.
-    async fn snapshot_position(&self) -> Result<String, ReadError> {
+    pub(super) async fn snapshot_position(&self) -> Result<String, ReadError> {
         let mut connection = self.connection().await;
         let failed = query_failed("the snapshot's position");
         let rows: Vec<Row> = connection.query("SHOW STATUS LIKE 'binlog_snapshot_%'").await.map_err(failed)?;

@@ -17,7 +17,7 @@ use crate::engine::endpoint::Endpoint;
 use crate::engine::host::{Exec, ExecOutput, Host, HostError};
 use crate::event::{TableSize, with_causes};
 
-const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
+pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
 /// Of a question that touches catalogs only.
 const CATALOG_DEADLINE: Duration = Duration::from_secs(60);
 /// Of what reads every row that was restored.
@@ -37,6 +37,9 @@ pub enum RestoreError {
     /// The server refused a statement of the dump.
     #[error("line {line}: {message} ({number})")]
     Refused { line: u64, number: u16, message: String },
+    /// Rows of a captured chunk, by their number in it, from 1.
+    #[error("{what}{}: {message}{}", row.map(|row| format!(", row {row}")).unwrap_or_default(), numbered(*number))]
+    Rows { what: String, row: Option<u64>, message: String, number: u16 },
     #[error("{program}: {message}")]
     Client { program: &'static str, message: String },
     #[error("the server ended meanwhile")]
@@ -166,6 +169,15 @@ impl Target<'_> {
         let ask = async |connection: &mut Conn| connection.exec(asked, (&self.endpoint.database,)).await;
         in_time(CATALOG_DEADLINE, with(&self.endpoint.in_database(""), CONNECT_DEADLINE, ask)).await.map_err(failed)
     }
+}
+
+/// None where this program noticed by itself.
+fn numbered(number: u16) -> String {
+    if number == 0 { String::new() } else { format!(" ({number})") }
+}
+
+pub(super) fn failed(what: &'static str) -> impl FnOnce(DriverError) -> RestoreError {
+    move |source| RestoreError::Database { what, source }
 }
 
 /// What the client said last: "ERROR 1146 (42S02) at line 3: Table 'a.b' doesn't exist".

@@ -80,10 +80,7 @@ impl Check<'_> {
             return Some(SnapshotSource::Directory { path });
         }
         if path.join("manifest.json").is_file() {
-            if is_postgres {
-                return Some(SnapshotSource::Folder { path });
-            }
-            self.not_yet(at, format!("a snapshot folder of {}", self.engine.name()));
+            return Some(SnapshotSource::Folder { path });
         } else if path.join("capture.json").is_file() {
             self.wrong(at, "a snapshot whose capture was not finished", SOURCE_FORM);
         } else if is_postgres {

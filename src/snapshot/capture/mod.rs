@@ -88,6 +88,8 @@ pub struct CaptureRequest<'a> {
 #[derive(Debug)]
 pub struct Captured {
     pub manifest: Manifest,
+    /// Lowercase fragments for a warning.
+    pub notes: Vec<String>,
     pub elapsed: Duration,
 }
 
@@ -103,11 +105,11 @@ pub async fn capture(request: &CaptureRequest<'_>, progress: &mut Progress<'_>) 
     let begun = store::begin(request.folder, &format!("{:?}", request.endpoint))?;
     let tracker = TaskTracker::new();
     match in_sessions(request, &begun, &tracker, (started, progress)).await {
-        Ok(contents) => {
+        Ok((contents, notes)) => {
             // Its files are written through, which may take a while.
             let sealing = tokio::task::spawn_blocking(move || begun.finish(contents));
             let manifest = sealing.await.expect("sealing does not panic")?;
-            Ok(Captured { manifest, elapsed: started.elapsed() })
+            Ok(Captured { manifest, notes, elapsed: started.elapsed() })
         }
         Err(error) => {
             tracker.close();
@@ -123,7 +125,7 @@ async fn in_sessions(
     begun: &Begun,
     tracker: &TaskTracker,
     (started, progress): (Instant, &mut Progress<'_>),
-) -> Result<Contents, CaptureError> {
+) -> Result<(Contents, Vec<String>), CaptureError> {
     let cancel = request.cancel;
     let mut told = CaptureProgress { started_over: begun.started_over, ..CaptureProgress::default() };
     progress(&told);
@@ -150,11 +152,13 @@ async fn in_sessions(
         .await?;
         let tables = work.into_tables();
         let is_masked = request.transform.is_some();
-        Ok(Contents { captured, is_masked, is_sampled: false, database, tables })
+        let notes = source.lack_of_sessions(request.workers.max(1)).into_iter().collect();
+        Ok((Contents { captured, is_masked, is_sampled: false, database, tables }, notes))
     }
     .await;
-    if taken.is_err() {
-        reading::cancel(&cancellers).await;
+    match &taken {
+        Ok(_) => source.end().await,
+        Err(_) => reading::cancel(&cancellers).await,
     }
     taken
 }

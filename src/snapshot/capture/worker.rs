@@ -85,18 +85,14 @@ async fn read(
     let reading = async {
         let mut rows = source.rows(session, table, part).await.map_err(Stopped::Read)?;
         let mut piece = BytesMut::with_capacity(PIECE);
-        let (mut all, mut count) = (0, 0);
-        while let Some(row) = rows.next().await {
-            piece.extend_from_slice(&row.map_err(Stopped::Read)?);
-            count += 1;
+        let mut all = 0;
+        while let Some(some) = rows.next().await {
+            piece.extend_from_slice(&some.map_err(Stopped::Read)?);
             if piece.len() >= PIECE {
-                all += count;
-                hand_on(work, &mut piece, &mut count, to).await?;
+                all += hand_on(work, &mut piece, to).await?;
             }
         }
-        all += count;
-        hand_on(work, &mut piece, &mut count, to).await?;
-        Ok(all)
+        Ok(all + hand_on(work, &mut piece, to).await?)
     };
     tokio::select! {
         read = reading => read,
@@ -104,24 +100,20 @@ async fn read(
     }
 }
 
-async fn hand_on(
-    work: &Work<'_>,
-    piece: &mut BytesMut,
-    count: &mut u64,
-    to: &mpsc::Sender<Bytes>,
-) -> Result<(), Stopped> {
+/// Gives the number of rows.
+async fn hand_on(work: &Work<'_>, piece: &mut BytesMut, to: &mpsc::Sender<Bytes>) -> Result<u64, Stopped> {
     if piece.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
-    let bytes = piece.len();
+    let (bytes, count) = (piece.len(), rows::count(piece));
     let full = std::mem::replace(piece, BytesMut::with_capacity(PIECE));
     to.send(full.freeze()).await.map_err(|_| Stopped::Unheard)?;
-    work.rows.fetch_add(std::mem::take(count), Ordering::Relaxed);
+    work.rows.fetch_add(count, Ordering::Relaxed);
     work.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     if let Some(pace) = &work.pace {
         pace.pay(bytes).await;
     }
-    Ok(())
+    Ok(count)
 }
 
 /// The other half, on a thread of its own.

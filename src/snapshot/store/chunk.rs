@@ -5,6 +5,7 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
 use super::{Chunk, Damage};
+use crate::snapshot::rows;
 
 /// Fast, and a third of the bytes.
 const LEVEL: i32 = 1;
@@ -77,11 +78,11 @@ impl ChunkWriter {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn write(&mut self, rows: &[u8]) -> io::Result<()> {
-        self.hasher.update(rows);
-        self.bytes += rows.len() as u64;
-        self.rows += newlines(rows);
-        self.encoder.write_all(rows)
+    pub fn write(&mut self, piece: &[u8]) -> io::Result<()> {
+        self.hasher.update(piece);
+        self.bytes += piece.len() as u64;
+        self.rows += rows::count(piece);
+        self.encoder.write_all(piece)
     }
 
     /// The chunk, on the disk for good; none where it has no rows.
@@ -105,12 +106,6 @@ impl ChunkWriter {
             rows_blake3: self.hasher.finalize().to_hex().to_string(),
         }))
     }
-}
-
-/// Values have none: they are escaped.
-fn newlines(rows: &[u8]) -> u64 {
-    // By blocks that a register's lanes can count.
-    rows.chunks(192).map(|block| u64::from(block.iter().map(|byte| u8::from(*byte == b'\n')).sum::<u8>())).sum()
 }
 
 /// Reads one chunk; its end is only given out once everything before it is as it was written.
@@ -147,10 +142,10 @@ impl ChunkReader {
             Err(error) if error.raw_os_error().is_some() => return Err(Damage::Unreadable(error)),
             Err(_) => return Err(Damage::Changed),
         };
-        let rows = &buffer[..read];
-        self.hasher.update(rows);
+        let given = &buffer[..read];
+        self.hasher.update(given);
         self.bytes += read as u64;
-        self.rows += newlines(rows);
+        self.rows += rows::count(given);
         if self.bytes > self.expected.bytes {
             return Err(Damage::Changed);
         }

@@ -236,6 +236,7 @@ async fn columns(reading: &Reading) -> Result<HashMap<u32, Vec<Column>>, ReadErr
             kind: kind(row.get(3), row.get(4), row.get(5)),
             is_nullable: row.get(6),
             is_generated: row.get(7),
+            is_hex: false,
             distinct: row.get(8),
             null_fraction: row.get(9),
             correlation: row.get(10),

@@ -101,7 +101,7 @@ impl Source {
     ///
     /// # Errors
     /// As there.
-    pub async fn rows(&self, session: usize, table: &Table, part: &Part) -> Result<Rows, ReadError> {
+    pub async fn rows(&self, session: usize, table: &Table, part: &Part) -> Result<Rows<'static>, ReadError> {
         let what = format!("the rows of {}", table.shown());
         let client = self.readings[session].client();
         let rows = client.copy_out(&copy(table, part)).await.map_err(query_failed(what.clone()))?;

@@ -1,5 +1,7 @@
-//! A snapshot folder into a Postgres server: what tables are, then their rows by several sessions, largest first, then what rests on
+//! A snapshot folder into a server, here of Postgres: what tables are, then their rows by several sessions, largest first, then what rests on
 //! them.
+
+pub(super) mod mysql;
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -23,7 +25,7 @@ use crate::engine::postgres::restore::{RestoreError, Target};
 const PIECE: usize = 256 * 1024;
 const PIECES: usize = 4;
 
-/// A folder that is a snapshot of Postgres.
+/// A folder that is a snapshot.
 #[derive(Debug)]
 pub(super) struct Folder {
     pub path: PathBuf,
@@ -82,10 +84,7 @@ async fn in_sections(
 }
 
 async fn rows(target: &Target<'_>, folder: &Folder, progress: &mut Progress<'_>) -> Result<(), SnapshotError> {
-    let mut tables: Vec<&StoredTable> = folder.manifest.tables.iter().collect();
-    tables.sort_by_key(|table| std::cmp::Reverse(table.bytes));
-    let chunks = tables.iter().flat_map(|table| table.chunks.iter().map(move |chunk| (*table, chunk)));
-    let queue: Mutex<VecDeque<(&StoredTable, &Chunk)>> = Mutex::new(chunks.collect());
+    let queue = Mutex::new(by_size(&folder.manifest));
     let (loaded, total) = (AtomicU64::new(0), folder.manifest.bytes());
     let count = queue.lock().unwrap_or_else(PoisonError::into_inner).len();
     let workers = (0..jobs().min(count)).map(|_| async {
@@ -106,6 +105,13 @@ async fn rows(target: &Target<'_>, folder: &Folder, progress: &mut Progress<'_>)
             _ = tick.tick() => progress("restoring rows", Some(loaded.load(Ordering::Relaxed)), Some(total)),
         }
     }
+}
+
+/// The largest table's first.
+fn by_size(manifest: &Manifest) -> VecDeque<(&StoredTable, &Chunk)> {
+    let mut tables: Vec<&StoredTable> = manifest.tables.iter().collect();
+    tables.sort_by_key(|table| std::cmp::Reverse(table.bytes));
+    tables.into_iter().flat_map(|table| table.chunks.iter().map(move |chunk| (table, chunk))).collect()
 }
 
 /// One chunk, of which the server keeps nothing unless all of it is as it was written.

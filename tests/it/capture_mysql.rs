@@ -1,0 +1,161 @@
+//! MariaDB and MySQL captured and restored, on real servers.
+
+use std::path::Path;
+use std::time::Duration;
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+use rehearsal::diff::{CompareOptions, compare};
+use rehearsal::engine::EngineKind;
+use rehearsal::engine::capture::Table;
+use rehearsal::engine::endpoint::Endpoint;
+use rehearsal::engine::mysql::connect::with;
+use rehearsal::lab::LabKind;
+use rehearsal::report::diff::text;
+use rehearsal::scenario::{Snapshot, SnapshotSource};
+use rehearsal::snapshot::capture::{CaptureRequest, Captured, RowTransform, Transform, capture};
+use rehearsal::snapshot::verify::verify;
+use rehearsal::snapshot::{self, RestoreRequest, Restored, SnapshotError};
+use tokio_util::sync::CancellationToken;
+
+use crate::mysql::{Server, server};
+
+const EVERYTHING: &str = include_str!("../../fixtures/diff/mysql.sql");
+const MORE: &str = include_str!("../../fixtures/capture-mysql.sql");
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+async fn execute(at: &Endpoint, sql: &str) {
+    let work = async |connection: &mut Conn| connection.query_drop(sql).await;
+    with(at, MINUTE, work).await.unwrap_or_else(|error| panic!("{}: {error}", &sql[..sql.len().min(200)]));
+}
+
+async fn database(server: &Server, name: &str) -> Endpoint {
+    execute(&server.at, &format!("DROP DATABASE IF EXISTS {name}; CREATE DATABASE {name}")).await;
+    server.at.in_database(name)
+}
+
+/// A database with all of it, and 20,000 rows that are read in parts.
+async fn filled(server: &Server) -> Endpoint {
+    let from = database(server, "source").await;
+    execute(&from, "ALTER DATABASE CHARACTER SET utf8mb4").await;
+    // Statement by statement: of several in one, MySQL keeps the semicolons in what it stores.
+    server.client(&format!("USE source;\n{EVERYTHING}\n{MORE}")).await;
+    let digits = "(SELECT 0 n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6
+        UNION SELECT 7 UNION SELECT 8 UNION SELECT 9)";
+    let rows = format!(
+        "INSERT INTO many SELECT a.n + 10 * b.n + 100 * c.n + 1000 * d.n - 500, REPEAT('v', 100 + a.n)
+         FROM {digits} a, {digits} b, {digits} c, {digits} d; ANALYZE TABLE many"
+    );
+    execute(&from, &rows).await;
+    if server.engine == EngineKind::Mariadb {
+        execute(&from, "CREATE SEQUENCE tickets START 7 INCREMENT 3; SELECT NEXTVAL(tickets)").await;
+    }
+    from
+}
+
+async fn captured(from: &Endpoint, folder: &Path, transform: Option<&dyn Transform>) -> Captured {
+    let cancel = CancellationToken::new();
+    let request = CaptureRequest {
+        endpoint: from,
+        folder,
+        workers: 3,
+        rate: None,
+        part_bytes: 100_000,
+        transform,
+        cancel: &cancel,
+    };
+    capture(&request, &mut |_| {}).await.unwrap_or_else(|error| panic!("{}", rehearsal::commands::with_causes(&error)))
+}
+
+async fn restored(server: &Server, folder: &Path, into: &Endpoint) -> Result<Restored, SnapshotError> {
+    let source = SnapshotSource::Folder { path: folder.to_owned() };
+    let database = into.database.clone();
+    let wanted = Snapshot { source, database, roles: None, production_rows: Default::default() };
+    let never = CancellationToken::new();
+    let snapshot = snapshot::prepare(server.engine, &wanted, None, &never).await?;
+    let request = RestoreRequest {
+        host: server.host.as_ref(),
+        endpoint: into,
+        snapshot: &snapshot,
+        extensions: &[],
+        cancel: &never,
+        deadline: MINUTE,
+    };
+    snapshot::restore(&request, &mut |_, _, _| {}).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_captured_database_comes_back_as_it_was() {
+    for (engine, version, kind) in [
+        (EngineKind::Mariadb, "10.11", LabKind::Native),
+        (EngineKind::Mariadb, "10.5", LabKind::Docker),
+        (EngineKind::Mariadb, "11.8", LabKind::Docker),
+        (EngineKind::Mysql, "9.7", LabKind::Docker),
+    ] {
+        let Some(server) = server(engine, version, kind).await else { continue };
+        let from = filled(&server).await;
+        let folder = tempfile::tempdir().unwrap();
+        let manifest = captured(&from, folder.path(), None).await.manifest;
+        let verified = verify(folder.path(), &CancellationToken::new()).await.unwrap().unwrap();
+        assert_eq!((verified.damaged.len(), verified.rows), (0, manifest.rows()), "{version}");
+        assert_eq!(manifest.database.left_out, [], "{version}");
+        let many = manifest.tables.iter().find(|table| table.table.name == "many").unwrap();
+        assert!(many.rows == 10_000 && many.chunks.len() > 5, "{version}: {many:?}");
+
+        let into = database(&server, "copy").await;
+        let restored = restored(&server, folder.path(), &into).await;
+        let restored =
+            restored.unwrap_or_else(|error| panic!("{version}: {}", rehearsal::commands::with_causes(&error)));
+        assert_eq!(restored.notes, Vec::<String>::new(), "{version}");
+        let options = CompareOptions { schema: true, data: true, ..CompareOptions::default() };
+        let found = text(&compare(&from, &into, &options).await.expect("both can be compared"));
+        assert_eq!(found, "no difference; content of 16 tables compared\n", "{version}");
+        if engine == EngineKind::Mariadb {
+            let next = async |at: &Endpoint| {
+                let ask =
+                    async |connection: &mut Conn| connection.query_first::<i64, _>("SELECT NEXTVAL(tickets)").await;
+                with(at, MINUTE, ask).await.expect("it answers").expect("a row")
+            };
+            // What was cached is not given out again.
+            assert!(next(&into).await > 7, "{version}");
+        }
+        server.end().await;
+    }
+}
+
+/// Gives a row a word where a number belongs.
+struct Wrong;
+
+impl Transform for Wrong {
+    fn of_table(&self, table: &Table) -> Option<Box<dyn RowTransform>> {
+        (table.name == "touched").then(|| Box::new(WrongRow) as Box<dyn RowTransform>)
+    }
+}
+
+struct WrongRow;
+
+impl RowTransform for WrongRow {
+    fn row(&mut self, fields: &mut [Option<Vec<u8>>]) -> Result<bool, String> {
+        fields[1] = Some(b"s3cret".to_vec());
+        Ok(true)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_row_is_told_by_table_chunk_and_number() {
+    let Some(server) = server(EngineKind::Mariadb, "10.11", LabKind::Native).await else { return };
+    let from = filled(&server).await;
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = captured(&from, folder.path(), Some(&Wrong)).await.manifest;
+    let touched = manifest.tables.iter().find(|table| table.table.name == "touched").unwrap();
+    let into = database(&server, "copy").await;
+    let refused = restored(&server, folder.path(), &into).await.unwrap_err();
+    let told = rehearsal::commands::with_causes(&refused);
+    let expected = format!(
+        "could not restore touched: touched, chunk {}, row 1: Incorrect integer value: … for column `copy`.`touched`.`n` (1366)",
+        touched.chunks[0].file
+    );
+    assert_eq!(told, expected);
+    server.end().await;
+}
