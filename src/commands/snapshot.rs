@@ -143,7 +143,7 @@ fn summary(folder: &Path, manifest: &Manifest) -> SnapshotSummary {
         format: manifest.format,
         folder: folder.display().to_string(),
         engine: database.engine.name().to_owned(),
-        server: database.version.split(' ').next().unwrap_or_default().to_owned(),
+        server: database.version.split([' ', '-']).next().unwrap_or_default().to_owned(),
         database: database.name.clone(),
         captured: manifest.captured,
         is_standby: database.is_standby,

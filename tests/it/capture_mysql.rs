@@ -13,7 +13,7 @@ use rehearsal::engine::mysql::connect::with;
 use rehearsal::lab::LabKind;
 use rehearsal::report::diff::text;
 use rehearsal::scenario::{Snapshot, SnapshotSource};
-use rehearsal::snapshot::capture::{CaptureRequest, Captured, RowTransform, Transform, capture};
+use rehearsal::snapshot::capture::{CaptureError, CaptureRequest, Captured, RowTransform, Transform, capture};
 use rehearsal::snapshot::verify::verify;
 use rehearsal::snapshot::{self, RestoreRequest, Restored, SnapshotError};
 use tokio_util::sync::CancellationToken;
@@ -55,6 +55,11 @@ async fn filled(server: &Server) -> Endpoint {
 }
 
 async fn captured(from: &Endpoint, folder: &Path, transform: Option<&dyn Transform>) -> Captured {
+    let captured = tried(from, folder, transform).await;
+    captured.unwrap_or_else(|error| panic!("{}", rehearsal::commands::with_causes(&error)))
+}
+
+async fn tried(from: &Endpoint, folder: &Path, transform: Option<&dyn Transform>) -> Result<Captured, CaptureError> {
     let cancel = CancellationToken::new();
     let request = CaptureRequest {
         endpoint: from,
@@ -65,7 +70,7 @@ async fn captured(from: &Endpoint, folder: &Path, transform: Option<&dyn Transfo
         transform,
         cancel: &cancel,
     };
-    capture(&request, &mut |_| {}).await.unwrap_or_else(|error| panic!("{}", rehearsal::commands::with_causes(&error)))
+    capture(&request, &mut |_| {}).await
 }
 
 async fn restored(server: &Server, folder: &Path, into: &Endpoint) -> Result<Restored, SnapshotError> {
@@ -157,5 +162,32 @@ async fn a_refused_row_is_told_by_table_chunk_and_number() {
         touched.chunks[0].file
     );
     assert_eq!(told, expected);
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reading_rights_are_enough_and_what_lacks_them_is_named() {
+    let Some(server) = server(EngineKind::Mariadb, "10.11", LabKind::Native).await else { return };
+    let from = filled(&server).await;
+    execute(&from, "CREATE USER capture_reads@'%' IDENTIFIED BY 'x'; GRANT SELECT ON source.* TO capture_reads@'%'")
+        .await;
+    let reader = from.as_user("capture_reads", "x");
+    let room = tempfile::tempdir().unwrap();
+    let folder = room.path().join("shop");
+    let refused = async || {
+        let error = tried(&reader, &folder, None).await.expect_err("something is not seen");
+        assert!(!folder.exists(), "nothing is left");
+        rehearsal::commands::with_causes(&error)
+    };
+    let told = refused().await;
+    assert!(told.contains("the login lacks EVENT and TRIGGER on the database"), "{told}");
+    execute(&from, "GRANT EVENT, TRIGGER, SHOW VIEW ON source.* TO capture_reads@'%'").await;
+    let told = refused().await;
+    assert!(told.contains("the login lacks SELECT on mysql.proc, without which routines are not seen"), "{told}");
+    execute(&from, "GRANT SELECT ON mysql.proc TO capture_reads@'%'").await;
+    assert_eq!(captured(&reader, &folder, None).await.manifest.tables.len(), 16);
+    let programs = std::fs::read_to_string(folder.join("schema/programs.sql")).unwrap();
+    let all = ["FUNCTION `taxed`", "PROCEDURE", "TRIGGER touched_second", "EVENT `nightly`", "VIEW `a_later`"];
+    assert!(all.iter().all(|one| programs.contains(one)), "{programs}");
     server.end().await;
 }

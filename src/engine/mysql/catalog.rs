@@ -43,12 +43,13 @@ pub async fn read(reading: &Reading, extent: Extent) -> Result<Catalog, ReadErro
     Ok(catalog)
 }
 
-/// Whether the login may see all of the schema.
+/// Whether the login may see all of the schema, routines included.
 ///
 /// # Errors
 /// [`ReadError::Query`] with what it lacks.
 pub(super) async fn check_rights(reading: &Reading) -> Result<(), ReadError> {
-    rights::check(reading).await
+    rights::check(reading).await?;
+    rights::check_routines(reading).await
 }
 
 /// How a name prints.
