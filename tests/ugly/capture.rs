@@ -205,3 +205,18 @@ fn wrong_flags() {
     said(&["inspect", "."], &[". holds no snapshot", "hint: name the folder"]);
     source.end();
 }
+
+/// Production's rows come with the snapshot, where the scenario does not say them.
+#[test]
+fn what_production_holds_is_known_by_the_snapshot() {
+    let Some(source) = Source::new() else { return };
+    source.capture(&[]).exits(0);
+    let of_shop = "from = \"shop\"\nproduction_rows = { \"public.orders\" = 7 }\n[probes]\nauto = false\n";
+    let (topology, _) = SCENARIO.split_once("from = ").expect("it names a snapshot");
+    source.room.write("of-shop.toml", format!("{topology}{of_shop}{STEP}"));
+    let ended = source.room.run(&["run", "of-shop.toml", "--out", "out", "--lab", "native"]);
+    ended.exits(0);
+    let known = &ended.events()[0]["scenario"]["snapshot"]["production_rows"];
+    assert_eq!(*known, serde_json::json!({ "big": 30_000, "public.orders": 7 }));
+    source.end();
+}
