@@ -117,6 +117,7 @@ _rehearsal() {
                 ;;
             rehearsal__subcmd__help__subcmd__cache,prune)
                 cmd="rehearsal__subcmd__help__subcmd__cache__subcmd__prune"
+                ;;
             rehearsal__subcmd__help__subcmd__snapshot,capture)
                 cmd="rehearsal__subcmd__help__subcmd__snapshot__subcmd__capture"
                 ;;
@@ -157,8 +158,7 @@ _rehearsal() {
 
     case "${cmd}" in
         rehearsal)
-            opts="-q -v -h -V --quiet --verbose --help --version run check up down report diff doctor ls clean cache explain help"
-            opts="-q -v -h -V --quiet --verbose --help --version run check up down report diff snapshot doctor ls clean explain help"
+            opts="-q -v -h -V --quiet --verbose --help --version run check up down report diff snapshot doctor ls clean cache explain help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -390,8 +390,7 @@ _rehearsal() {
             return 0
             ;;
         rehearsal__subcmd__help)
-            opts="run check up down report diff doctor ls clean cache explain help"
-            opts="run check up down report diff snapshot doctor ls clean explain help"
+            opts="run check up down report diff snapshot doctor ls clean cache explain help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -94,6 +94,7 @@ pub(super) fn what(scenario: &Scenario) -> String {
         SnapshotSource::Sql { path, .. }
         | SnapshotSource::Custom { path }
         | SnapshotSource::Directory { path }
+        | SnapshotSource::Folder { path }
         | SnapshotSource::Mydumper { path } => path.file_name().and_then(|name| name.to_str()).unwrap_or("a dump"),
     };
     let setup = if scenario.setup.is_empty() { "" } else { " and setup" };

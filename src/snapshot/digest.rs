@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::SnapshotError;
+use super::{SnapshotError, store};
 use crate::scenario::{Snapshot, SnapshotSource};
 
 /// Files that are remembered.
@@ -32,6 +32,10 @@ pub fn of(snapshot: &Snapshot, memory: &Path) -> Result<Option<String>, Snapshot
         SnapshotSource::Sql { path, .. } => parts.extend(["sql".to_owned(), known.file(path)?]),
         SnapshotSource::Custom { path } => parts.extend(["archive".to_owned(), known.file(path)?]),
         SnapshotSource::Directory { path } => parts.extend(["directory".to_owned(), known.folder(path)?]),
+        // It holds the digest of every other file, and its own seal.
+        SnapshotSource::Folder { path } => {
+            parts.extend(["snapshot".to_owned(), known.file(&path.join(store::MANIFEST))?]);
+        }
         SnapshotSource::Mydumper { path } => parts.extend(["mydumper".to_owned(), known.folder(path)?]),
     }
     if let Some(roles) = &snapshot.roles {
