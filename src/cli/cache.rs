@@ -68,6 +68,7 @@ struct Row<'b> {
     made: Option<String>,
     used: String,
     in_use: bool,
+    usable: bool,
     what: &'b str,
 }
 
@@ -82,6 +83,7 @@ impl Row<'_> {
             made: manifest.map(|manifest| manifest.made.to_string()),
             used: used.to_string(),
             in_use: baseline.in_use,
+            usable: baseline.usable,
             what: manifest.map_or("cannot be read", |manifest| &manifest.what),
         }
     }
@@ -95,7 +97,11 @@ pub fn listed(baselines: &[Listed], format: TextFormat) -> String {
     }
     let mut text = String::new();
     for row in &rows {
-        let state = if row.in_use { "in use".to_owned() } else { format!("used {}", date(&row.used)) };
+        let state = match (row.in_use, row.usable) {
+            (true, _) => "in use".to_owned(),
+            (false, true) => format!("used {}", date(&row.used)),
+            (false, false) => "of no use any more".to_owned(),
+        };
         let lab = row.lab.unwrap_or("?");
         text.push_str(&format!("{}  {lab:<6}  {:>8}  {state:<25}  {}\n", &short(row.key), bytes(row.bytes), row.what));
     }

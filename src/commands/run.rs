@@ -95,9 +95,12 @@ pub(super) async fn prepare(scenario: &Path, lab: LabChoice, cache_bytes: Option
     let lab = check::choose(&scenario, lab).await.map_err(|lacking| lacks(&lacking))?;
     let base = Base::open().map_err(no_lab)?;
     let mut caching = None;
-    if let Some(most_bytes) = cache_bytes {
-        match baseline::key(&scenario, &read.setup_files, lab, base.path()).await {
-            Ok(key) => caching = Some(Caching { key, most_bytes }),
+    // Baselines on this machine's disk, that is: memory is for what runs.
+    let in_memory = lab == LabKind::Native && base.is_in_memory();
+    if let Some(most_bytes) = cache_bytes.filter(|_| !in_memory && !read.setup_is_open) {
+        let setup_files = read.setup_files;
+        match baseline::key(&scenario, &setup_files, lab, base.path()).await {
+            Ok(key) => caching = Some(Caching { key, most_bytes, setup_files }),
             Err(why) => tracing::info!(why, "no baseline is kept"),
         }
     }

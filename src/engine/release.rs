@@ -100,6 +100,8 @@ pub struct Checked {
     pub identifiers: Option<BTreeSet<String>>,
     /// The script's files, with those that it includes, whatever its conditions say.
     pub files: BTreeSet<PathBuf>,
+    /// It includes a file of which only a run knows the name.
+    pub is_open: bool,
 }
 
 /// A script, read as the engine's own client reads it.
@@ -127,11 +129,21 @@ impl Script {
         match self {
             Script::Postgres(script) => {
                 let checked = script.check();
-                Checked { problems: checked.problems, identifiers: Some(checked.identifiers), files: checked.files }
+                Checked {
+                    problems: checked.problems,
+                    identifiers: Some(checked.identifiers),
+                    files: checked.files,
+                    is_open: checked.is_open,
+                }
             }
             Script::Mysql(script) => {
                 let checked = script.check();
-                Checked { problems: checked.problems, identifiers: checked.identifiers, files: checked.files }
+                Checked {
+                    problems: checked.problems,
+                    identifiers: checked.identifiers,
+                    files: checked.files,
+                    is_open: false,
+                }
             }
         }
     }

@@ -21,6 +21,8 @@ const FOLDER: &str = "cache";
 const MANIFEST: &str = "baseline.json";
 /// In a baseline's folder: its time is when it was last used.
 const USED: &str = "used";
+/// In a baseline's folder: a server did not start from it. Whoever uses it keeps it, and nobody else begins with it.
+const DAMAGED: &str = "damaged";
 /// In a lab's folder: the key of the baseline that it uses.
 pub(super) const USES: &str = "uses";
 /// Ending of a folder that is being removed: keys have no dot.
@@ -77,6 +79,8 @@ pub struct Listed {
     pub used: SystemTime,
     /// A lab began with it that is still there.
     pub in_use: bool,
+    /// A run can begin with it: it is whole, and of this start of the machine.
+    pub usable: bool,
 }
 
 impl Listed {
@@ -92,6 +96,8 @@ pub enum Prune {
     /// The longest unused, until all together take no more.
     ToBytes(u64),
     UnusedFor(Duration),
+    /// Those that no run can begin with. They go with any others.
+    Unusable,
 }
 
 /// One in the making. Nobody sees it before it is published, and what is not published goes with the lab.
@@ -112,7 +118,7 @@ impl LabHandle {
         blocking(move || {
             let _lock = lease.base().lock()?;
             let folder = lease.base().path().join(FOLDER).join(&key);
-            let Some(manifest) = read(&folder).filter(|manifest| manifest.boot == boot()) else { return Ok(None) };
+            let Some(manifest) = usable(&folder) else { return Ok(None) };
             use_it(&folder, lease.folder(), &key)?;
             Ok(Some(Baseline { folder, manifest }))
         })
@@ -126,7 +132,7 @@ impl LabHandle {
     pub async fn draft(&self) -> Result<Draft, LabError> {
         let folder = self.folder().join(DRAFT);
         let made = folder.clone();
-        blocking(move || fs::create_dir(&made).map_err(|source| could_not("make", &made, source))).await?;
+        blocking(move || make_private(&made)).await?;
         Ok(Draft { lab: self.clone(), folder, volumes: BTreeSet::new(), bytes: 0 })
     }
 
@@ -184,46 +190,47 @@ impl Draft {
         let (made, lab) = (jiff::Timestamp::now(), self.lab.kind);
         let manifest = Manifest { boot: boot(), made, lab, bytes: self.bytes, what, volumes: self.volumes, content };
         let (lease, draft, key) = (Arc::clone(&self.lab.lease), self.folder, key.to_owned());
-        blocking(move || {
+        // The lab's end waits for it, and takes nothing away that has just become the baseline's.
+        let publishing = self.lab.work.spawn_blocking(move || {
             write(&draft, &manifest)?;
             let _lock = lease.base().lock()?;
             let cache = lease.base().path().join(FOLDER);
             make_private(&cache)?;
             let folder = cache.join(&key);
-            match read(&folder) {
-                Some(theirs) if theirs.boot == manifest.boot => return Ok(Baseline { folder: draft, manifest }),
-                // Of before the machine was started again. Its volumes are nobody's then, and are reaped.
-                _ => take(&folder, &lease.folder().join(format!("{key}{GONE}")))?,
-            };
+            if usable(&folder).is_some() || used(lease.base())?.contains(&key) {
+                return Ok(Baseline { folder: draft, manifest });
+            }
+            // Of no use to anybody. Its volumes are nobody's then, and are reaped.
+            take(&folder, &lease.folder().join(format!("{key}{GONE}")))?;
             fs::rename(&draft, &folder).map_err(|source| could_not("make", &folder, source))?;
             use_it(&folder, lease.folder(), &key)?;
             Ok(Baseline { folder, manifest })
-        })
-        .await
+        });
+        joined(publishing).await
     }
 }
 
 /// Whether there is one of that key, made since the machine was started. Somebody may remove it at any time.
 pub fn has(base: &Base, key: &str) -> bool {
-    read(&base.path().join(FOLDER).join(key)).is_some_and(|manifest| manifest.boot == boot())
+    usable(&base.path().join(FOLDER).join(key)).is_some()
 }
 
-/// Removes a baseline of which something is missing, whoever uses it.
+/// Nobody begins with a baseline any more of which something is missing. It goes once no lab uses it.
 ///
 /// # Errors
-/// It cannot be removed.
-pub async fn discard(base: &Base, key: &str) -> Result<(), LabError> {
-    let (base, key) = (base.clone(), key.to_owned());
-    let volumes = blocking(move || {
-        let cache = base.path().join(FOLDER);
-        let lock = base.lock()?;
-        let volumes = take(&cache.join(&key), &cache.join(format!("{key}{GONE}")))?;
-        drop(lock);
-        clear(&base)?;
-        Ok(volumes)
+/// The base's folder cannot be written to.
+pub async fn condemn(base: &Base, key: &str) -> Result<(), LabError> {
+    let (here, key) = (base.clone(), key.to_owned());
+    blocking(move || {
+        let _lock = here.lock()?;
+        let folder = here.path().join(FOLDER).join(&key);
+        match File::create(folder.join(DAMAGED)) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(could_not("mark", &folder, source)),
+            _ => Ok(()),
+        }
     })
     .await?;
-    remove_volumes(&volumes).await
+    prune(base, Prune::Unusable).await.map(drop)
 }
 
 /// All baselines of this base, the last used first.
@@ -250,24 +257,31 @@ pub async fn prune(base: &Base, which: Prune) -> Result<Vec<Listed>, LabError> {
         let (mut pruned, mut volumes) = (Vec::new(), BTreeSet::new());
         let lock = here.lock()?;
         for baseline in chosen(listed(&here)?, which) {
-            let gone = cache.join(format!("{}{GONE}", baseline.key));
+            // Another of that key may still be on its way out.
+            let gone = cache.join(format!("{}.{:08x}{GONE}", baseline.key, rand::random::<u32>()));
             volumes.extend(take(&cache.join(&baseline.key), &gone)?);
             pruned.push(baseline);
         }
         drop(lock);
-        clear(&here)?;
+        clear(&here);
         Ok((pruned, volumes))
     })
     .await?;
-    remove_volumes(&volumes).await?;
+    if let Err(error) = remove_volumes(&volumes).await {
+        // Nothing names them any more, so that whoever reaps next tries again.
+        tracing::warn!(%error, "volumes of baselines that are gone could not be removed");
+    }
     Ok(pruned)
 }
 
-/// Removes what somebody was removing who was killed meanwhile.
-pub(super) fn clear(base: &Base) -> Result<(), LabError> {
+/// Removes what somebody was removing who was killed meanwhile. What cannot be removed is logged and tried again by the next.
+pub(super) fn clear(base: &Base) {
     let entries = fs::read_dir(base.path().join(FOLDER)).into_iter().flatten().flatten();
-    let mut gone = entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(GONE));
-    gone.try_for_each(|entry| remove_folder(&entry.path()))
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(GONE)) {
+        if let Err(error) = remove_folder(&entry.path()) {
+            tracing::warn!(%error, "a baseline that is gone could not be removed");
+        }
+    }
 }
 
 /// Volumes that baselines of this base name.
@@ -287,8 +301,9 @@ fn chosen(listed: Vec<Listed>, which: Prune) -> Vec<Listed> {
                 full
             }
             Prune::UnusedFor(time) => baseline.used.elapsed().is_ok_and(|unused| unused >= time),
+            Prune::Unusable => false,
         };
-        let goes = goes && !baseline.in_use;
+        let goes = (goes || !baseline.usable) && !baseline.in_use;
         if !goes {
             kept_bytes += baseline.bytes();
         }
@@ -299,18 +314,28 @@ fn chosen(listed: Vec<Listed>, which: Prune) -> Vec<Listed> {
 
 /// The caller holds the base's lock.
 fn listed(base: &Base) -> Result<Vec<Listed>, LabError> {
-    let used: BTreeSet<String> =
-        base.folders()?.iter().filter_map(|lab| fs::read_to_string(lab.join(USES)).ok()).collect();
+    let used = used(base)?;
     let mut listed: Vec<Listed> = keys(&base.path().join(FOLDER))
         .into_iter()
         .map(|(key, folder)| {
             let time = fs::metadata(folder.join(USED)).and_then(|found| found.modified());
             let in_use = used.contains(&key);
-            Listed { key, manifest: read(&folder), used: time.unwrap_or(SystemTime::UNIX_EPOCH), in_use }
+            let (used, usable) = (time.unwrap_or(SystemTime::UNIX_EPOCH), usable(&folder).is_some());
+            Listed { key, manifest: read(&folder), used, in_use, usable }
         })
         .collect();
     listed.sort_by_key(|baseline| std::cmp::Reverse(baseline.used));
     Ok(listed)
+}
+
+/// Keys of the baselines that labs began with. The caller holds the base's lock.
+fn used(base: &Base) -> Result<BTreeSet<String>, LabError> {
+    Ok(base.folders()?.iter().filter_map(|lab| fs::read_to_string(lab.join(USES)).ok()).collect())
+}
+
+/// Of one that a run can begin with.
+fn usable(folder: &Path) -> Option<Manifest> {
+    read(folder).filter(|manifest| manifest.boot == boot() && !folder.join(DAMAGED).exists())
 }
 
 fn keys(cache: &Path) -> BTreeMap<String, PathBuf> {
@@ -366,10 +391,10 @@ async fn remove_volumes(volumes: &BTreeSet<String>) -> Result<(), LabError> {
     if volumes.is_empty() { Ok(()) } else { docker::remove_volumes(volumes).await }
 }
 
-/// Servers run as another user, who has to pass through.
+/// Only who cloned from it reads it, as the user of the program.
 fn make_private(folder: &Path) -> Result<(), LabError> {
     use std::os::unix::fs::DirBuilderExt;
-    match fs::DirBuilder::new().mode(0o711).create(folder) {
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
         Err(source) if source.kind() != std::io::ErrorKind::AlreadyExists => Err(could_not("make", folder, source)),
         _ => Ok(()),
     }

@@ -329,8 +329,9 @@ impl Lease {
     }
 
     /// Labels for a part of a baseline, which may outlive the lab that makes it.
-    pub(super) fn labels_of_baseline(&self) -> [(&'static str, String); 5] {
-        self.labels_as("rehearsal.baseline")
+    pub(super) fn labels_of_baseline(&self) -> Vec<(&'static str, String)> {
+        let place = self.base.path.to_string_lossy().into_owned();
+        self.labels_as("rehearsal.baseline").into_iter().chain([("rehearsal.place", place)]).collect()
     }
 
     fn labels_as(&self, maker: &'static str) -> [(&'static str, String); 5] {

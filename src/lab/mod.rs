@@ -93,6 +93,8 @@ pub enum LabError {
     BadBase { path: PathBuf, why: String },
     #[error("no account to run servers as: neither {wanted} nor nobody exists, and servers refuse root")]
     NoAccount { wanted: &'static str },
+    #[error("{what} of a baseline is gone")]
+    NotStored { what: String },
     #[error("the disk is full; could not {what}")]
     DiskFull { what: String },
     #[error("{what} took longer than {deadline:?}")]
@@ -173,6 +175,12 @@ impl LabError {
             LabError::NotAdded(refused) => &refused.said,
             _ => &[],
         }
+    }
+
+    /// A part of a baseline is not there.
+    pub fn is_damage(&self) -> bool {
+        let is_gone = |source: &io::Error| source.kind() == ErrorKind::NotFound;
+        matches!(self, LabError::NotStored { .. }) || matches!(self, LabError::Io { source, .. } if is_gone(source))
     }
 
     /// The version that is not there; none where it is the lab itself that is not.

@@ -17,14 +17,18 @@ pub struct Read {
     pub touched: Option<BTreeSet<String>>,
     /// Files of the setup's scripts, with those that they include.
     pub setup_files: BTreeSet<PathBuf>,
+    /// One of them includes a file of which only a run knows the name.
+    pub setup_is_open: bool,
 }
 
 /// Reads every script of the scenario, undo, setup and workloads included, without running any.
 pub fn read(scenario: &Scenario) -> Read {
     let folder = scenario.file.parent().unwrap_or(Path::new("."));
-    let (mut problems, mut setup_files) = (Vec::new(), BTreeSet::new());
+    let (mut problems, mut setup_files, mut setup_is_open) = (Vec::new(), BTreeSet::new(), false);
     for step in &scenario.setup {
-        setup_files.extend(read_step(scenario, step, folder, &mut problems).files);
+        let read = read_step(scenario, step, folder, &mut problems);
+        setup_is_open |= read.is_open;
+        setup_files.extend(read.files);
     }
     let mut touched = Some(BTreeSet::new());
     for step in &scenario.steps {
@@ -41,7 +45,7 @@ pub fn read(scenario: &Scenario) -> Read {
             problems.extend(wrong);
         }
     }
-    Read { problems, touched, setup_files }
+    Read { problems, touched, setup_files, setup_is_open }
 }
 
 /// Of the step's own statements; none may touch any table where it is a program.

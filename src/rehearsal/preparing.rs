@@ -155,9 +155,7 @@ impl Stages<'_> {
     pub async fn keep(&self, facts: Option<&Facts>) -> Result<(), Failure> {
         let is_kept = match (&self.rehearsal.caching, facts) {
             (_, None) => {
-                // Probes write to all tables, and so may a program.
-                let names = self.rehearsal.touched.as_ref().filter(|_| !self.rehearsal.scenario.probes.auto);
-                self.topology.own_files(names).await?;
+                self.topology.own_files().await?;
                 true
             }
             (Some(caching), Some(facts)) => self.keep_baseline(caching, facts).await?,
@@ -181,12 +179,26 @@ impl Stages<'_> {
     /// Whether there was room for it.
     pub async fn keep_baseline(&self, caching: &Caching, facts: &Facts) -> Result<bool, Failure> {
         let began = Instant::now();
-        let Caching { key, most_bytes } = caching;
-        let most_bytes = *most_bytes;
+        let Caching { key, most_bytes, setup_files } = caching;
+        let (scenario, most_bytes) = (self.rehearsal.scenario, *most_bytes);
+        let lab = self.rehearsal.lab;
+        // Somebody may have written to the files since they were looked at.
+        if baseline::key(scenario, setup_files, lab, self.rehearsal.base.path()).await.as_ref() != Ok(key) {
+            let what = "no baseline is kept: what went into it has changed meanwhile".to_owned();
+            self.events.send(Event::Progress { what, done: None, total: None });
+            return Ok(false);
+        }
         let facts = serde_json::to_value(facts).expect("plain data with text for keys");
-        let keeping = Keeping { key, what: baseline::what(self.rehearsal.scenario), facts, most_bytes };
-        let Some((clone, bytes)) = self.topology.keep(keeping).await? else { return Ok(false) };
-        for node in self.topology.writers() {
+        let keeping = Keeping { key, what: baseline::what(scenario), facts, most_bytes };
+        let copied = match self.topology.keep(keeping).await? {
+            Ok(copied) => copied,
+            Err(why) => {
+                let what = format!("no baseline is kept: {why}");
+                self.events.send(Event::Progress { what, done: None, total: None });
+                return Ok(false);
+            }
+        };
+        for (node, (clone, bytes)) in self.topology.nodes().iter().zip(copied).filter(|(node, _)| node.is_writer()) {
             self.kept(node, clone, bytes, began.elapsed());
         }
         if let Err(error) = topology::prune_baselines(self.rehearsal.base, most_bytes).await {

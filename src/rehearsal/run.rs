@@ -3,7 +3,7 @@
 //! Nothing here judges: whatever happens becomes an event, and the outcome is a fold of those.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -66,6 +66,8 @@ pub struct Caching {
     pub key: String,
     /// How much of baselines stays on this machine.
     pub most_bytes: u64,
+    /// Files of the setup's scripts.
+    pub setup_files: BTreeSet<PathBuf>,
 }
 
 /// Rehearses. Gives what `--keep` left running; every other server that it started is gone when it returns.
@@ -144,7 +146,9 @@ async fn start(rehearsal: &Rehearsal<'_>, events: &Events, cancel: &Cancellation
     events.send(Event::PhaseStarted { phase: Phase::Start });
     let topology = Topology::start(&request, cancel).await?;
     if let Some(why) = topology.not_cloned() {
-        events.send(Event::Warned { what: format!("the baseline that was kept is of no use, and was removed: {why}") });
+        events.send(Event::Warned {
+            what: format!("the baseline that was kept was of no use, and all was restored anew: {why}"),
+        });
     }
     if let Some(began) = topology.began() {
         let elapsed_ms = millis(started.elapsed());

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +15,7 @@ use super::{SnapshotError, store};
 use crate::scenario::{Snapshot, SnapshotSource};
 
 /// Files that are remembered.
-const REMEMBERED: usize = 1000;
+const REMEMBERED: usize = 100_000;
 /// What was written so lately may be written again within the file system's clock.
 const SETTLED: Duration = Duration::from_secs(2);
 
@@ -111,7 +111,7 @@ impl Known {
         }
         let written = || {
             let folder = path.parent().unwrap_or(Path::new("."));
-            fs::create_dir_all(folder)?;
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
             let file = tempfile::NamedTempFile::new_in(folder)?;
             serde_json::to_writer(&file, self)?;
             file.persist(path).map_err(|error| error.error)?;

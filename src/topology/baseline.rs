@@ -1,7 +1,5 @@
 //! A topology that was made ready, kept as a baseline; and one that begins as a clone of it, replication included.
 
-use std::collections::BTreeSet;
-
 use futures::future::{join_all, try_join, try_join_all};
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
@@ -10,7 +8,7 @@ use super::node::StoredAt;
 use super::{Node, Topology, TopologyError, replication};
 use crate::engine::host::StopMode;
 use crate::engine::server;
-use crate::event::CloneKind;
+use crate::event::{CloneKind, with_causes};
 use crate::lab::baseline::{Baseline, Prune, Stored, has, prune};
 use crate::lab::{self, Base, LabKind};
 use crate::scenario::Scenario;
@@ -80,7 +78,9 @@ impl Origin {
     }
 
     pub fn began(&self, nodes: &[Node]) -> Began {
-        let kinds: Vec<CloneKind> = nodes.iter().filter_map(Node::cloned).collect();
+        let mut kinds: Vec<CloneKind> = nodes.iter().filter_map(Node::cloned).collect();
+        // That of the largest, which shares files.
+        kinds.sort_by_key(|kind| *kind != CloneKind::Overlay);
         Began {
             made: self.baseline.manifest.made,
             clone: kinds.first().copied().unwrap_or(CloneKind::Copy),
@@ -128,23 +128,30 @@ pub async fn prune_baselines(base: &Base, most_bytes: u64) -> Result<(), Topolog
 
 impl Topology {
     /// Stops all nodes, copies their clusters as the baseline of that key, and starts them again. Their state before the plan is a clone of
-    /// it from here on. None where it is too large to be kept, and nothing was done.
+    /// it from here on. Gives how each was copied, and its bytes, in the nodes' order; else, inside, why it is not kept: nothing was done then.
     ///
     /// # Errors
-    /// [`TopologyError`].
-    pub async fn keep(&self, keeping: Keeping<'_>) -> Result<Option<(CloneKind, u64)>, TopologyError> {
-        if !self.has_room(keeping.most_bytes).await? {
-            return Ok(None);
+    /// [`TopologyError`]: a server did not stop, or did not come back.
+    pub async fn keep(&self, keeping: Keeping<'_>) -> Result<Result<Vec<(CloneKind, u64)>, String>, TopologyError> {
+        if let Some(why) = self.no_room(keeping.most_bytes).await? {
+            return Ok(Err(why));
         }
         self.stop_all().await?;
-        let (kind, stored, draft) = {
-            let mut draft = self.lab.handle().draft().await?;
+        let copied = async {
+            let draft = self.lab.handle().draft().await?;
             let adding = self.nodes.iter().map(|node| node.store(&draft));
             let copied: Vec<_> = futures::stream::iter(adding).buffered(AT_ONCE).try_collect().await?;
-            let kind = copied.first().map_or(CloneKind::Copy, |(kind, _)| *kind);
-            let stored: Vec<Stored> = copied.into_iter().map(|(_, stored)| draft.add(stored)).collect();
-            (kind, stored, draft)
+            Ok::<_, TopologyError>((draft, copied))
         };
+        let (mut draft, copied) = match copied.await {
+            Ok(copied) => copied,
+            Err(error) => {
+                self.start_all().await?;
+                return Ok(Err(with_causes(&error)));
+            }
+        };
+        let kept = copied.iter().map(|(kind, stored)| (*kind, stored.bytes)).collect();
+        let stored: Vec<Stored> = copied.into_iter().map(|(_, stored)| draft.add(stored)).collect();
         let node = |(node, stored): (&Node, &Stored)| StoredNode {
             name: node.name().to_owned(),
             password: node.password().to_owned(),
@@ -158,23 +165,28 @@ impl Topology {
         for (node, stored) in self.nodes.iter().zip(stored) {
             node.begins_with(StoredAt { baseline: baseline.clone(), stored, password: node.password().to_owned() });
         }
-        Ok(Some((kind, baseline.manifest.bytes)))
+        Ok(Ok(kept))
     }
 
     /// Where nodes share files with a baseline: see [`Node::own`].
     ///
     /// # Errors
     /// [`TopologyError`].
-    pub async fn own_files(&self, names: Option<&BTreeSet<String>>) -> Result<(), TopologyError> {
+    pub async fn own_files(&self) -> Result<(), TopologyError> {
         let sharing = self.nodes.iter().filter(|node| node.cloned() == Some(CloneKind::Overlay));
-        try_join_all(sharing.map(|node| node.own(names))).await.map(|_| ())
+        try_join_all(sharing.map(Node::own)).await.map(|_| ())
     }
 
-    async fn has_room(&self, most_bytes: u64) -> Result<bool, TopologyError> {
+    async fn no_room(&self, most_bytes: u64) -> Result<Option<String>, TopologyError> {
         let disks = try_join_all(self.nodes.iter().map(Node::disk)).await?;
-        let bytes: u64 = disks.iter().filter_map(|disk| disk.data_bytes).sum();
+        let bytes: Option<u64> = disks.iter().map(|disk| disk.data_bytes).sum();
+        let Some(bytes) = bytes else { return Ok(Some("how large it would be cannot be told".to_owned())) };
         let free = disks.iter().map(|disk| disk.free_bytes).min().unwrap_or_default();
-        Ok(bytes <= most_bytes && free > bytes.saturating_mul(2).saturating_add(SPARE_BYTES))
+        if bytes > most_bytes {
+            return Ok(Some(format!("its {bytes} bytes are more than all may take, {most_bytes}")));
+        }
+        let needed = bytes.saturating_mul(2).saturating_add(SPARE_BYTES);
+        Ok((free < needed).then(|| format!("{needed} bytes would have to be free on the disk, and {free} are")))
     }
 
     /// Those that get what others write first, for a writer's end waits for them.

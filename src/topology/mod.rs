@@ -78,6 +78,14 @@ impl TopologyError {
         matches!(self, TopologyError::Server { source, .. } if source.is_refusal())
     }
 
+    /// Of a clone that did not come up: what it was cloned from is to blame, as far as can be told, and not the machine.
+    fn is_damage(&self) -> bool {
+        match self {
+            TopologyError::Lab(error) => error.is_damage(),
+            error => error.is_refusal(),
+        }
+    }
+
     /// The server's last log lines, where they tell more.
     pub fn log(&self) -> &[String] {
         match self {
@@ -138,20 +146,26 @@ impl Topology {
         let mut not_cloned = None;
         if let Some(key) = request.baseline {
             let topology = Topology::open(kind, request).await?;
-            match topology.lab.handle().baseline(key).await? {
-                None => return topology.started(request, None, cancel).await,
-                Some(baseline) => {
+            match topology.lab.handle().baseline(key).await {
+                Ok(None) => return topology.started(request, None, cancel).await,
+                Err(error) => {
+                    topology.shutdown().await?;
+                    return Err(error.into());
+                }
+                Ok(Some(baseline)) => {
                     let origin = Origin::of(baseline, request.scenario);
                     match topology.started(request, origin.as_ref(), cancel).await {
                         Ok(topology) if topology.began.is_some() => return Ok(topology),
                         Err(TopologyError::Cancelled) => return Err(TopologyError::Cancelled),
                         Err(error) => {
-                            lab::baseline::discard(base, key).await?;
+                            if error.is_damage() {
+                                lab::baseline::condemn(base, key).await?;
+                            }
                             not_cloned = Some(with_causes(&error));
                         }
                         // Of another time: it will be replaced.
                         Ok(topology) => {
-                            lab::baseline::discard(base, key).await?;
+                            lab::baseline::condemn(base, key).await?;
                             return Ok(topology);
                         }
                     }
@@ -199,7 +213,7 @@ impl Topology {
         self.began.as_ref()
     }
 
-    /// Why it is no clone of the baseline that there was, which is gone now.
+    /// Why it is no clone of the baseline that there was.
     pub fn not_cloned(&self) -> Option<&str> {
         self.not_cloned.as_deref()
     }

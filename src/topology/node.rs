@@ -1,7 +1,7 @@
 //! One node: a server on a host of the lab, and the copy of its state before the plan.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -417,10 +417,10 @@ impl Node {
         Ok((clone_kind(kind), stored))
     }
 
-    /// Sees to it that files of these tables, of all where there are no names, are its own: one that it shares is copied as a whole when it
-    /// is first written.
-    pub(super) async fn own(&self, names: Option<&BTreeSet<String>>) -> Result<(), TopologyError> {
-        let found = files::of_tables(&self.endpoint(), names).await;
+    /// Sees to it that the files of its tables and of its log are its own: one that it shares is copied as a whole when it is first opened
+    /// for writing, which Postgres does to read as well.
+    pub(super) async fn own(&self) -> Result<(), TopologyError> {
+        let found = files::written(&self.endpoint()).await;
         let could_not = |source| self.failed(ServerError::Sql { what: "ask where tables lie".to_owned(), source });
         for some in found.map_err(could_not)?.chunks(FILES_AT_ONCE) {
             let exec = Exec::new("/bin/sh").args(["-c", OWN, "sh", &self.server.data()]).args(some.iter().cloned());

@@ -72,8 +72,8 @@ fn a_later_run_begins_where_an_earlier_one_was_ready() {
         room.scenario(&format!("[[setup]]\nsql = \"INSERT INTO orders VALUES (1, 'of the setup')\"\n{STEP}"));
         let first = check_begins(&room, lab, "first", false);
         let second = check_begins(&room, lab, "second", true);
-        first.tells(&["before state kept by copy"]);
-        second.tells(&["before state kept by copy", "data of the baseline of 20"]);
+        first.tells(&["before state kept by"]);
+        second.tells(&["before state kept by", "data of the baseline of 20"]);
         // The plan of the first run is not in it, and what the second one found is the same.
         let changed = |run: &Ended| run.report()["diff"]["data"].clone();
         assert_eq!(changed(&first)[0]["added"], 1, "{}", first.report()["diff"]);
@@ -161,8 +161,15 @@ fn of_what_is_another_each_time_none_is_kept() {
         return;
     }
     let room = Room::new();
+    room.write("part.sql", "SELECT 1;\n");
     for (name, setup) in [
         ("program", "command = \"true\""),
+        (
+            "include",
+            r#"sql = """SELECT 'part.sql' AS name \\gset
+\\i :name
+""" "#,
+        ),
         ("address", "sql = \"INSERT INTO orders VALUES (${node.primary.port}, 'a port')\""),
     ] {
         room.scenario(&format!("[[setup]]\n{setup}\n{STEP}"));
@@ -175,7 +182,7 @@ fn of_what_is_another_each_time_none_is_kept() {
     // One that is larger than all of them may be; the state before is kept all the same.
     let small = cached(&room, &["run", "scenario.toml", "--out", "small", "--lab", "native", "--cache-size", "1MB"]);
     let small = room.start_as(small, "small").end();
-    small.exits(0).tells(&["before state kept by copy"]);
+    small.exits(0).says(&["no baseline is kept: its"]).tells(&["before state kept by"]);
     assert_eq!(small.report()["diff"]["data"][0]["added"], 1);
     assert_eq!(baselines(&room), Vec::<Value>::new());
     let wrong = cached(&room, &["run", "scenario.toml", "--cache-size", "much"]);
@@ -194,7 +201,7 @@ fn one_that_is_damaged_costs_time() {
             _ => volumes(&room).iter().for_each(|volume| docker::remove_volume(volume)),
         }
         let run = check_begins(&room, lab, "anew", false);
-        run.says(&["the baseline that was kept is of no use, and was removed"]);
+        run.says(&["the baseline that was kept was of no use, and all was restored anew"]);
         check_begins(&room, lab, "mended", true);
         prune(&room);
     }
@@ -219,7 +226,8 @@ fn two_at_once_begin_with_one() {
             for run in going {
                 let run = run.end();
                 run.exits(0);
-                assert_eq!(began_with_baseline(&run), round == "cloned", "{}", run.stderr);
+                // Whoever is slow to begin may find what the other has made.
+                assert!(round == "made" || began_with_baseline(&run), "{}", run.stderr);
             }
             assert_eq!(baselines(&room).len(), 1);
         }
@@ -227,7 +235,7 @@ fn two_at_once_begin_with_one() {
     }
 }
 
-/// What a lab that was left running began with stays, and it replicates.
+/// What a lab that was left running began with stays.
 #[test]
 fn one_in_use_stays() {
     for lab in LABS.into_iter().filter(|lab| has(lab)) {
@@ -242,6 +250,48 @@ fn one_in_use_stays() {
             assert_eq!(baselines(&room).len(), 1);
             room.run(&["down"]).exits(0);
             assert_eq!(baselines(&room)[0]["in_use"], false);
+        }
+        prune(&room);
+    }
+}
+
+/// What a plan writes arrives on all nodes, and no node is that of another run: each topology is cloned twice at once.
+#[test]
+fn clones_replicate() {
+    let topologies = [
+        ("native", "mariadb", "10.11", "[topology.nodes.a]\npeers = [\"b\"]\n[topology.nodes.b]\npeers = [\"a\"]\n"),
+        ("docker", "mysql", "9.7", "[topology.nodes.a]\n[topology.nodes.b]\nreplicates = \"a\"\n"),
+        ("docker", "postgres", "17", "[topology.nodes.a]\npeers = [\"b\"]\n[topology.nodes.b]\npeers = [\"a\"]\n"),
+        (
+            "native",
+            "postgres",
+            "15",
+            "[topology.nodes.a]\n[topology.nodes.b]\n\
+             subscribes = { to = \"a\", publication = \"feed\", tables = [\"public.orders\"] }\n\
+             [topology.nodes.c]\nreplicates = \"a\"\n",
+        ),
+    ];
+    for (lab, engine, version, nodes) in topologies {
+        let room = Room::new();
+        let table = "CREATE TABLE orders (id int PRIMARY KEY, note varchar(90))";
+        let text = format!(
+            "name = \"clones\"\n[topology]\nengine = \"{engine}\"\nversion = \"{version}\"\n{nodes}\
+             [snapshot]\nfrom = \"empty\"\n[[setup]]\nsql = \"{table}\"\n{STEP}\
+             [[step]]\nname = \"arrives\"\nwait = {{ for = \"caught_up\", deadline = \"1m\" }}\n\
+             [[step]]\nname = \"is the same\"\ncompare = {{ nodes = [\"a\", \"b\"], what = \"data\" }}\n\
+             [[step]]\nname = \"and there once\"\non = \"b\"\n\
+             check = {{ sql = \"SELECT count(*) FROM orders\", rows = [[\"1\"]] }}\n"
+        );
+        room.write("scenario.toml", text);
+        check_begins(&room, lab, "made", false);
+        let both = ["one", "other"].map(|out| {
+            let command = cached(&room, &["run", "scenario.toml", "--out", out, "--lab", lab]);
+            room.start_as(command, out)
+        });
+        for run in both {
+            let run = run.end();
+            run.exits(0);
+            assert!(began_with_baseline(&run), "{lab} {engine}: {}", run.stderr);
         }
         prune(&room);
     }

@@ -288,7 +288,8 @@ impl Server {
             EngineKind::Mysql => &[],
             _ => &[("log-slave-updates", "ON")],
         };
-        let common = [("skip-name-resolve", "ON"), ("lc-messages", "en_US")];
+        // By default they are named after the host, and a clone has another.
+        let common = [("skip-name-resolve", "ON"), ("lc-messages", "en_US"), ("relay-log", "relay")];
         let of_pair = self.wanted.in_pair.map(|place| of_pair(self.engine, place)).unwrap_or_default();
         let given: BTreeMap<String, &str> =
             self.wanted.settings.iter().map(|(name, value)| (option(name), value.as_str())).collect();

@@ -1,6 +1,5 @@
-//! In which files tables lie (chapter "Database File Layout" of the manual).
+//! Which files are written (chapters "Database File Layout" and "WAL Configuration" of the manual).
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::connect::{DriverError, connect};
@@ -8,29 +7,18 @@ use crate::engine::endpoint::Endpoint;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// As [`crate::engine::files::of_tables`].
+/// As [`crate::engine::files::written`].
 ///
 /// # Errors
 /// As there.
-pub async fn of_tables(superuser: &Endpoint, names: Option<&BTreeSet<String>>) -> Result<Vec<String>, DriverError> {
+pub async fn written(superuser: &Endpoint) -> Result<Vec<String>, DriverError> {
     let connection = connect(superuser, DEADLINE).await?;
-    let names: Option<Vec<&String>> = names.map(|names| names.iter().collect());
-    // The path comes from the catalog alone.
-    let asked = "WITH RECURSIVE named AS (
-            SELECT class.oid, reltoastrelid FROM pg_catalog.pg_class AS class
-            JOIN pg_catalog.pg_namespace AS schema ON schema.oid = relnamespace
-            WHERE relkind IN ('r', 'p', 'm') AND nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
-            AND ($1::text[] IS NULL OR lower(relname) = ANY ($1))
-            UNION
-            SELECT part.oid, part.reltoastrelid FROM named
-            JOIN pg_catalog.pg_inherits ON inhparent = named.oid
-            JOIN pg_catalog.pg_class AS part ON part.oid = inhrelid
-        ), heaps AS (
-            SELECT oid FROM named UNION SELECT reltoastrelid FROM named WHERE reltoastrelid <> 0
-        ), all_of_them AS (
-            SELECT oid FROM heaps UNION SELECT indexrelid FROM pg_catalog.pg_index JOIN heaps ON heaps.oid = indrelid
-        )
-        SELECT path FROM all_of_them, pg_catalog.pg_relation_filepath(oid) AS path WHERE path IS NOT NULL ORDER BY 1";
-    let rows = connection.client.query(asked, &[&names]).await?;
+    // The path comes from the catalog alone. Segments of the log are used again under other names.
+    let asked = "SELECT path FROM pg_catalog.pg_class AS class
+        JOIN pg_catalog.pg_namespace AS schema ON schema.oid = relnamespace,
+        pg_catalog.pg_relation_filepath(class.oid) AS path
+        WHERE nspname NOT IN ('pg_catalog', 'information_schema') AND path IS NOT NULL
+        UNION ALL SELECT 'pg_wal/' || name FROM pg_catalog.pg_ls_waldir()";
+    let rows = connection.client.query(asked, &[]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }

@@ -285,7 +285,7 @@ impl server::Server for Server {
     }
 
     async fn rest(&self) -> Result<(), ServerError> {
-        self.disable_subscriptions().await
+        self.disable_subscription().await
     }
 
     async fn follow_again(&self, other: &dyn server::Server, feed: Option<&Feed>) -> Result<(), ServerError> {

@@ -123,12 +123,15 @@ impl DockerHost {
             Some(Place::StoredVolume(stored, bytes)) => {
                 // The engine would make an empty one.
                 if !has_volume(&docker, &stored).await? {
-                    return Err(failed(CLONE_WHAT, format!("volume {stored} is gone")));
+                    return Err(LabError::NotStored { what: format!("volume {stored}") });
                 }
                 let mut overlaid = None;
                 if bytes >= OVERLAY_BYTES_MIN {
-                    volumes = overlay::volume_of(&docker, &stored, &name_of_container, &labels).await?;
-                    overlaid = match start(vec![mount(Some(name_of_container.clone()), FOLDER, &labels)]).await {
+                    let started = async {
+                        volumes = overlay::volume_of(&docker, &stored, &name_of_container, &labels).await?;
+                        start(vec![mount(Some(name_of_container.clone()), FOLDER, &labels)]).await
+                    };
+                    overlaid = match started.await {
                         Ok(started) => Some(started),
                         Err(error) => {
                             tracing::debug!(%error, "no overlay; files are copied");
@@ -146,7 +149,10 @@ impl DockerHost {
                         let there = mount(Some(stored), STORED, &labels);
                         let there = Mount { read_only: Some(true), ..there };
                         let started = start(vec![mount(None, FOLDER, &labels), there]).await?;
-                        let (kind, bytes) = copied(&started.1, CLONE_WHAT, STORED, FOLDER).await?;
+                        let (kind, bytes) = tokio::select! {
+                            copied = copied(&started.1, CLONE_WHAT, STORED, FOLDER) => copied?,
+                            () = stop.cancelled() => return Err(failed(CLONE_WHAT, "nobody wants it any more")),
+                        };
                         cloned = Some(Cloned { kind, bytes });
                         started
                     }
@@ -466,8 +472,8 @@ pub(super) async fn start_container(
     Ok((container, inside, leash))
 }
 
-fn owned(labels: [(&'static str, String); 5]) -> HashMap<String, String> {
-    labels.map(|(label, value)| (label.to_owned(), value)).into()
+fn owned(labels: impl IntoIterator<Item = (&'static str, String)>) -> HashMap<String, String> {
+    labels.into_iter().map(|(label, value)| (label.to_owned(), value)).collect()
 }
 
 /// A volume in a container, empty where it has no name: such a one goes when its container does.

@@ -23,7 +23,7 @@ use bollard::query_parameters::{
 use super::lease::Base;
 use super::reap::Reaped;
 use super::survey::Engine;
-use super::{LabError, baseline, within};
+use super::{LabError, baseline, lease, within};
 use crate::engine::software::Software;
 
 pub(super) use container::DockerHost;
@@ -146,6 +146,16 @@ async fn reap_with(docker: &Docker, base: &Base, reaped: &mut Vec<Reaped>) -> Re
     // Asked after them: what is a baseline's by now was somebody's who made it.
     let kept = baseline::volumes(base);
     for volume in found.iter().filter(|found| found.is_left_over(base) && !kept.contains(&found.id)) {
+        remove_volume(docker, &volume.id).await?;
+        reaped.push(volume.reaped(VOLUME));
+    }
+    // Of a base that lay here, on this machine, and is gone with all that it knew, as with memory when a machine is started again.
+    let here = format!("rehearsal.place={}", base.path().display());
+    let of_before = |found: &&Labelled| {
+        found.labels.get("rehearsal.machine") == Some(&lease::machine())
+            && found.labels.get("rehearsal.base").is_some_and(|id| id != base.id())
+    };
+    for volume in volumes(docker, &here).await?.iter().filter(of_before) {
         remove_volume(docker, &volume.id).await?;
         reaped.push(volume.reaped(VOLUME));
     }

@@ -59,6 +59,8 @@ pub struct Checked {
     pub identifiers: BTreeSet<String>,
     /// Files that were read.
     pub files: BTreeSet<PathBuf>,
+    /// It includes a file of which only a run knows the name.
+    pub is_open: bool,
 }
 
 /// A script that is being read.
@@ -69,6 +71,8 @@ pub struct Script {
     frames: Vec<Frame>,
     /// Files that were opened so far.
     files: BTreeSet<PathBuf>,
+    /// A file could not be, for want of a variable's value.
+    is_open: bool,
     variables: Variables,
     /// The key of `\restrict`.
     restricted: Option<String>,
@@ -107,6 +111,7 @@ impl Script {
             folder: folder.to_owned(),
             frames: Vec::new(),
             files: BTreeSet::new(),
+            is_open: false,
             variables: Variables::new(),
             restricted: None,
             said: VecDeque::new(),
@@ -135,7 +140,7 @@ impl Script {
         loop {
             match script.next(true) {
                 Ok(None) => {
-                    checked.files = script.files;
+                    (checked.files, checked.is_open) = (script.files, script.is_open);
                     return checked;
                 }
                 Ok(Some(Next::Said(_))) => {}
@@ -387,6 +392,7 @@ impl Script {
         let place = self.place();
         let argument = self.required(command)?.without_semicolons();
         if self.checking && argument.unresolved {
+            self.is_open = true;
             return Ok(());
         }
         self.drop_arguments();

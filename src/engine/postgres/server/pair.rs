@@ -82,25 +82,20 @@ impl Server {
         .await
     }
 
-    /// Subscriptions begin to work as soon as a server is up, with the address that they had.
-    pub(super) async fn disable_subscriptions(&self) -> Result<(), ServerError> {
-        let what = "disable its subscriptions";
+    /// A subscription begins to work as soon as the server is up, with the address that it had.
+    pub(super) async fn disable_subscription(&self) -> Result<(), ServerError> {
+        let Some(followed) = self.followed.get() else { return Ok(()) };
+        let what = "disable its subscription";
         let superuser = self.address().await?;
         within(what, async {
             let session = connect(&superuser, ATTEMPT_DEADLINE).await.map_err(sql(what))?;
-            let asked = "SELECT subname FROM pg_catalog.pg_subscription
-                JOIN pg_catalog.pg_database AS database ON database.oid = subdbid
-                WHERE datname = pg_catalog.current_database() AND subenabled";
-            for row in session.client.query(asked, &[]).await.map_err(sql(what))? {
-                let disable = format!("ALTER SUBSCRIPTION {} DISABLE", quote(row.get(0)));
-                session.client.batch_execute(&disable).await.map_err(sql(what))?;
-            }
-            Ok(())
+            let disable = format!("ALTER SUBSCRIPTION {} DISABLE", quote(&followed.subscription));
+            session.client.batch_execute(&disable).await.map_err(sql(what))
         })
         .await
     }
 
-    /// As it was before [`Server::disable_subscriptions`], from wherever the other is now.
+    /// As it was before [`Server::disable_subscription`], from wherever the other is now.
     pub(super) async fn enable_subscription(
         &self,
         other: &dyn server::Server,
