@@ -185,7 +185,7 @@ impl Stages<'_> {
         // Somebody may have written to the files since they were looked at.
         if baseline::key(scenario, setup_files, lab, self.rehearsal.base.path()).await.as_ref() != Ok(key) {
             let what = "no baseline is kept: what went into it has changed meanwhile".to_owned();
-            self.events.send(Event::Progress { what, done: None, total: None });
+            self.events.send(Event::Warned { what });
             return Ok(false);
         }
         let facts = serde_json::to_value(facts).expect("plain data with text for keys");
@@ -194,7 +194,7 @@ impl Stages<'_> {
             Ok(copied) => copied,
             Err(why) => {
                 let what = format!("no baseline is kept: {why}");
-                self.events.send(Event::Progress { what, done: None, total: None });
+                self.events.send(Event::Warned { what });
                 return Ok(false);
             }
         };
