@@ -89,6 +89,10 @@ pub struct CaptureSettings {
     pub out: PathBuf,
     /// Rows may be copied as they are.
     pub unmasked: bool,
+    /// The rules file by which they are masked.
+    pub rules: Option<PathBuf>,
+    /// Where a draft of rules goes for columns about which none decides.
+    pub draft: Option<PathBuf>,
     /// None = as many as this machine has cores, up to a bound.
     pub workers: Option<usize>,
     /// Bytes of rows a second.

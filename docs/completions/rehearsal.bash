@@ -732,13 +732,21 @@ _rehearsal() {
             return 0
             ;;
         rehearsal__subcmd__snapshot__subcmd__capture)
-            opts="-q -v -h -V --out --unmasked --workers --rate --format --quiet --verbose --help --version"
+            opts="-q -v -h -V --out --rules --draft --unmasked --workers --rate --format --quiet --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rules)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --draft)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -113,6 +113,8 @@ complete -c rehearsal -n "__fish_rehearsal_using_subcommand snapshot; and not __
 complete -c rehearsal -n "__fish_rehearsal_using_subcommand snapshot; and not __fish_seen_subcommand_from capture inspect verify help" -f -a "verify" -d 'See whether a snapshot is still as it was written: every hash and count'
 complete -c rehearsal -n "__fish_rehearsal_using_subcommand snapshot; and not __fish_seen_subcommand_from capture inspect verify help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c rehearsal -n "__fish_rehearsal_using_subcommand snapshot; and __fish_seen_subcommand_from capture" -l out -d 'The snapshot\'s folder' -r -F
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand snapshot; and __fish_seen_subcommand_from capture" -l rules -d 'Mask rows by this rules file; what may be personal and no rule decides about stops the capture' -r -F
+complete -c rehearsal -n "__fish_rehearsal_using_subcommand snapshot; and __fish_seen_subcommand_from capture" -l draft -d 'Where such columns are, write a draft of rules for them to this file' -r -F
 complete -c rehearsal -n "__fish_rehearsal_using_subcommand snapshot; and __fish_seen_subcommand_from capture" -l workers -d 'Sessions that read at the same time [default: one a core, 8 at most]' -r
 complete -c rehearsal -n "__fish_rehearsal_using_subcommand snapshot; and __fish_seen_subcommand_from capture" -l rate -d 'Read no more than this of rows, as 20MB/s' -r
 complete -c rehearsal -n "__fish_rehearsal_using_subcommand snapshot; and __fish_seen_subcommand_from capture" -l format -d 'What standard output carries at the end' -r -f -a "text\t''

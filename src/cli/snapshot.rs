@@ -25,10 +25,14 @@ pub enum SnapshotCommand {
 ///
 /// All of it is of one moment. Reads only, over several sessions; on Postgres tables are locked as pg_dump locks them, so that ALTER TABLE
 /// and TRUNCATE wait until it has ended. A folder that an interrupted or killed capture left is begun anew: rows of two moments do not fit together.
+///
+/// Rows are masked by `--rules`, with the key in the environment variable that the file names, or copied by `--unmasked`. Begin with an empty
+/// rules file and `--draft`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  rehearsal snapshot capture env:PRODUCTION --out shop.snapshot --unmasked
+  rehearsal snapshot capture env:PRODUCTION --out shop.snapshot --rules shop.rules.toml --draft draft.toml
+  rehearsal snapshot capture env:PRODUCTION --out shop.snapshot --rules shop.rules.toml
   rehearsal snapshot capture postgresql://reader@replica/shop --out shop.snapshot --unmasked --rate 20MB/s")]
 pub struct CaptureArgs {
     /// The database: env:NAME for a URL in the environment, or a URL, which other users of this machine can read
@@ -37,6 +41,12 @@ pub struct CaptureArgs {
     /// The snapshot's folder
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// Mask rows by this rules file; what may be personal and no rule decides about stops the capture
+    #[arg(long, value_name = "FILE", conflicts_with = "unmasked")]
+    pub rules: Option<PathBuf>,
+    /// Where such columns are, write a draft of rules for them to this file
+    #[arg(long, value_name = "FILE", requires = "rules")]
+    pub draft: Option<PathBuf>,
     /// Copy rows as they are
     #[arg(long)]
     pub unmasked: bool,
@@ -57,6 +67,8 @@ impl CaptureArgs {
             source: self.source.clone(),
             out: self.out.clone(),
             unmasked: self.unmasked,
+            rules: self.rules.clone(),
+            draft: self.draft.clone(),
             workers: self.workers.map(usize::from),
             rate: self.rate,
         }

@@ -1,5 +1,6 @@
 //! `rehearsal snapshot`: a folder taken of a live database, looked at, and held against what was written.
 
+use std::io::Write;
 use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
@@ -8,8 +9,11 @@ use super::{Error, with_causes};
 use crate::engine::endpoint::Endpoint;
 use crate::engine::url::{self, UrlError};
 use crate::event::snapshot::{CaptureProgress, Damaged, SnapshotTable};
+use crate::scenario::rules::{self, Rows};
 use crate::settings::CaptureSettings;
-use crate::snapshot::capture::{self, CaptureError, CaptureRequest};
+use crate::snapshot::capture::{self, CaptureError, CaptureRequest, Masking};
+use crate::snapshot::detect::Undecided;
+use crate::snapshot::mask::KEY_BYTES_MIN;
 use crate::snapshot::store::{Manifest, StoreError};
 use crate::snapshot::verify;
 
@@ -46,12 +50,7 @@ pub async fn capture(
     cancel: CancellationToken,
 ) -> Result<Captured, Error> {
     let endpoint = endpoint(&settings.source)?;
-    if !settings.unmasked {
-        return Err(Error::usage(
-            "rows would be copied as they are",
-            "say --unmasked if production's rows may lie in the folder as they are",
-        ));
-    }
+    let masking = masking(settings)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let request = CaptureRequest {
         endpoint: &endpoint,
@@ -60,9 +59,14 @@ pub async fn capture(
         rate: settings.rate,
         part_bytes: capture::PART_BYTES,
         transform: None,
+        masking: masking.as_ref(),
         cancel: &cancel,
     };
-    let captured = capture::capture(&request, progress).await?;
+    let captured = match capture::capture(&request, progress).await {
+        Ok(captured) => captured,
+        Err(CaptureError::Undecided { columns, draft }) => return Err(undecided(settings, columns, &draft)),
+        Err(error) => return Err(error.into()),
+    };
     let summary = summary(&settings.out, &captured.manifest);
     Ok(Captured { summary, notes: captured.notes, elapsed_ms: captured.elapsed.as_secs_f64() * 1e3 })
 }
@@ -83,6 +87,81 @@ pub async fn verify(folder: &Path, cancel: CancellationToken) -> Result<Verified
     match verify::verify(folder, &cancel).await? {
         Some(verify::Verified { chunks, rows, damaged }) => Ok(Verified { chunks, rows, damaged }),
         None => Err(Error::Inconclusive { what: "cancelled".to_owned(), hint: None, source: None }),
+    }
+}
+
+/// None = rows may be copied as they are.
+fn masking(settings: &CaptureSettings) -> Result<Option<Masking>, Error> {
+    let Some(file) = &settings.rules else {
+        if settings.unmasked {
+            return Ok(None);
+        }
+        return Err(Error::usage(
+            "rows would be copied as they are",
+            "say --unmasked if production's rows may lie in the folder as they are, or --rules FILE with how they are masked",
+        ));
+    };
+    let rules = rules::load(file)?;
+    let sample = &rules.sample;
+    let sampled = std::iter::once(&sample.rows).chain(sample.tables.iter().map(|table| &table.rows));
+    if sampled.into_iter().any(|rows| *rows != Rows::All) {
+        return Err(Error::usage(
+            format!("`[sample]` in {} asks for less than all rows, which is not supported yet", file.display()),
+            "take the section out, or say `rows = \"all\"`",
+        ));
+    }
+    if let Some(draft) = settings.draft.as_ref().filter(|draft| draft.exists()) {
+        return Err(Error::usage(
+            format!("{} is there already", draft.display()),
+            "give another file with --draft: what somebody may have written is not overwritten",
+        ));
+    }
+    let key = key(&rules)?;
+    Ok(Some(Masking { rules, key }))
+}
+
+/// Rules that mask nothing need none.
+fn key(rules: &rules::Rules) -> Result<String, Error> {
+    if rules.masks.is_empty() {
+        return Ok(String::new());
+    }
+    let name = &rules.key_variable;
+    let hint = format!(
+        "export {name}=… with a long random text, as of `openssl rand -hex 32`, and keep it: the same key gives the same masked values"
+    );
+    match std::env::var(name) {
+        Ok(key) if key.len() >= KEY_BYTES_MIN => Ok(key),
+        Ok(_) => Err(Error::usage(format!("the masking key in {name} has fewer than {KEY_BYTES_MIN} bytes"), hint)),
+        Err(std::env::VarError::NotPresent) => {
+            Err(Error::usage(format!("the environment has no variable {name}, which holds the masking key"), hint))
+        }
+        Err(std::env::VarError::NotUnicode(_)) => {
+            Err(Error::usage(format!("the masking key in {name} is no UTF-8"), hint))
+        }
+    }
+}
+
+fn undecided(settings: &CaptureSettings, columns: Vec<Undecided>, draft: &str) -> Error {
+    let count = columns.len();
+    let what = CaptureError::Undecided { columns, draft: String::new() }.to_string();
+    let decide = "mask each by a rule, or keep it by `as = \"keep\"` with a reason";
+    let Some(path) = &settings.draft else {
+        return Error::usage(what, format!("{decide}; --draft FILE writes a draft of such rules"));
+    };
+    let written = std::fs::File::create_new(path).and_then(|mut file| file.write_all(draft.as_bytes()));
+    match written {
+        Ok(()) => Error::usage(
+            what,
+            format!(
+                "{} holds a draft of rules for {count}: read it, and take what is right into the rules file",
+                path.display()
+            ),
+        ),
+        Err(error) => Error::Usage {
+            what: format!("{what}\nand the draft could not be written to {}", path.display()),
+            hint: Some(decide.to_owned()),
+            source: Some(error.into()),
+        },
     }
 }
 
@@ -113,7 +192,7 @@ fn endpoint(source: &str) -> Result<Endpoint, Error> {
 
 impl From<CaptureError> for Error {
     fn from(error: CaptureError) -> Error {
-        let (what, hint) = (with_causes(&error), error.hint().map(str::to_owned));
+        let (what, hint) = (with_causes(&error), error.hint());
         if error.is_usage() {
             Error::Usage { what, hint, source: None }
         } else {
@@ -139,6 +218,11 @@ fn summary(folder: &Path, manifest: &Manifest) -> SnapshotSummary {
         stored_bytes: stored.chunks.iter().map(|chunk| chunk.stored_bytes).sum(),
         chunks: stored.chunks.len() as u64,
     });
+    let masked = manifest.tables.iter().filter(|stored| !stored.masks.is_empty()).map(|stored| {
+        let columns: Vec<String> =
+            stored.masks.iter().map(|mask| format!("{} ({})", mask.column, mask.transformer)).collect();
+        format!("{}: {}", stored.table.shown(), columns.join(", "))
+    });
     SnapshotSummary {
         format: manifest.format,
         folder: folder.display().to_string(),
@@ -148,6 +232,7 @@ fn summary(folder: &Path, manifest: &Manifest) -> SnapshotSummary {
         captured: manifest.captured,
         is_standby: database.is_standby,
         is_masked: manifest.is_masked,
+        masked: masked.collect(),
         is_sampled: manifest.is_sampled,
         encoding: database.encoding.clone(),
         collation: database.collation.clone(),

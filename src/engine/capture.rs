@@ -4,6 +4,8 @@
 //! Rows have one text form on all engines, that of Postgres' COPY: a tab between fields, a newline after each row, `\N` for NULL,
 //! backslash escapes, in UTF-8.
 
+mod shape;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -17,6 +19,8 @@ use super::endpoint::Endpoint;
 use super::reading::{Canceller, ReadError};
 use super::server::BoxError;
 use super::{EngineKind, mysql, postgres};
+
+pub use shape::{ColumnShape, SomeRows, TableName, TableShape};
 
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {

@@ -33,6 +33,9 @@ pub struct SnapshotSummary {
     pub captured: jiff::Timestamp,
     pub is_standby: bool,
     pub is_masked: bool,
+    /// "users: email (email), name (first_name)".
+    #[serde(default)]
+    pub masked: Vec<String>,
     pub is_sampled: bool,
     pub encoding: String,
     pub collation: String,

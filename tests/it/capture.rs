@@ -1,5 +1,7 @@
 //! Live databases captured, looked at and restored, on real servers.
 
+pub mod masking;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
@@ -46,7 +48,16 @@ fn psql(endpoint: &Endpoint, sql: &str) {
 }
 
 fn request<'a>(endpoint: &'a Endpoint, folder: &'a Path, cancel: &'a CancellationToken) -> CaptureRequest<'a> {
-    CaptureRequest { endpoint, folder, workers: 3, rate: None, part_bytes: PART_BYTES, transform: None, cancel }
+    CaptureRequest {
+        endpoint,
+        folder,
+        workers: 3,
+        rate: None,
+        part_bytes: PART_BYTES,
+        transform: None,
+        masking: None,
+        cancel,
+    }
 }
 
 async fn captured(endpoint: &Endpoint, folder: &Path) -> Result<Captured, CaptureError> {

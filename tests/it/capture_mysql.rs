@@ -68,6 +68,7 @@ async fn tried(from: &Endpoint, folder: &Path, transform: Option<&dyn Transform>
         rate: None,
         part_bytes: 100_000,
         transform,
+        masking: None,
         cancel: &cancel,
     };
     capture(&request, &mut |_| {}).await

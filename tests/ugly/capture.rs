@@ -188,6 +188,7 @@ fn wrong_flags() {
     let said = |args: &[&str], hints: &[&str]| {
         let mut command = source.room.command();
         command.args(["snapshot"]).args(args).env("SOURCE", &source.url).env("WRONG", "postgresql://x:s3cret@h:y/z");
+        command.env("WRONG_KEY", "s3cret");
         let ended = source.room.start(command).end();
         ended.exits(2).says(hints);
         assert!(!ended.stderr.contains("s3cret"), "{}", ended.stderr);
@@ -201,6 +202,15 @@ fn wrong_flags() {
     said(&["capture", "env:WRONG", "--out", "shop", "--unmasked"], &["no usable URL", "hint: give postgresql://"]);
     said(&["capture", "env:SOURCE", "--out", "shop", "--unmasked", "--rate", "fast"], &["a rate is written as 20MB/s"]);
     said(&["capture", "env:SOURCE", "--out", ".", "--unmasked"], &[". holds other files", "hint: give another folder"]);
+    source.room.write("keyed.toml", "key = \"env:KEY\"\n[[mask]]\nname = \"*mail*\"\nas = \"email\"\n");
+    source.room.write("tenth.toml", "[sample]\nrows = \"10%\"\n");
+    source.room.write("short.toml", "key = \"env:WRONG_KEY\"\n[[mask]]\nname = \"*mail*\"\nas = \"email\"\n");
+    let by = |rules: &'static str| ["capture", "env:SOURCE", "--out", "shop", "--rules", rules];
+    said(&by("none.toml"), &["none.toml"]);
+    said(&by("keyed.toml"), &["no variable KEY, which holds the masking key", "hint: export KEY=…"]);
+    said(&by("short.toml"), &["the masking key in WRONG_KEY has fewer than 16 bytes", "hint: export WRONG_KEY=…"]);
+    said(&by("tenth.toml"), &["`[sample]` in tenth.toml asks for less than all rows, which is not supported yet"]);
+    said(&[by("keyed.toml").as_slice(), &["--unmasked"]].concat(), &["cannot be used with"]);
     said(&["verify", "nowhere"], &["there is no folder nowhere", "hint: name the folder"]);
     said(&["inspect", "."], &[". holds no snapshot", "hint: name the folder"]);
     source.end();
@@ -218,5 +228,34 @@ fn what_production_holds_is_known_by_the_snapshot() {
     ended.exits(0);
     let known = &ended.events()[0]["scenario"]["snapshot"]["production_rows"];
     assert_eq!(*known, serde_json::json!({ "big": 30_000, "public.orders": 7 }));
+    source.end();
+}
+
+#[test]
+fn a_draft_becomes_the_rules() {
+    let Some(source) = Source::new() else { return };
+    let key = "s3cret of more than sixteen bytes";
+    let capture = |rules: &str| {
+        let mut command = source.room.command();
+        command.args(["snapshot", "capture", "env:SOURCE", "--out", "shop", "--rules", rules, "--draft", "draft.toml"]);
+        command.env("SOURCE", &source.url).env("REHEARSAL_MASK_KEY", key);
+        let ended = source.room.start(command).end();
+        assert!(!ended.stderr.contains("s3cret") && !ended.stdout.contains("s3cret"), "{}", ended.stderr);
+        ended
+    };
+    source.room.write("empty.toml", "");
+    capture("empty.toml").exits(2).says(&[
+        "no rule decides about",
+        "public.big.text: ",
+        "hint: draft.toml holds a draft",
+    ]);
+    assert!(!source.folder().exists());
+    capture("empty.toml").exits(2).says(&["draft.toml is there already"]);
+    std::fs::rename(source.room.path("work/draft.toml"), source.room.path("work/rules.toml")).expect("both lie there");
+    capture("rules.toml").exits(0);
+    assert!(!source.room.path("work/draft.toml").exists(), "nothing is undecided");
+    let inspected = source.room.run(&["snapshot", "inspect", "shop"]);
+    let stdout = &inspected.exits(0).stdout;
+    assert!(stdout.contains("content     masked\nmasked      big: text (text)\n"), "{stdout}");
     source.end();
 }

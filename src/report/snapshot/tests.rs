@@ -63,6 +63,7 @@ fn a_folder_is_told_in_a_table() {
         captured: "2024-05-01T10:00:00Z".parse().unwrap(),
         is_standby: true,
         is_masked: false,
+        masked: Vec::new(),
         is_sampled: false,
         encoding: "UTF8".into(),
         collation: "C.UTF-8".into(),

@@ -1,9 +1,11 @@
 //! A live database into a snapshot folder: one moment, read by several sessions in parts, each part streamed into a chunk.
 
+mod masking;
 mod pace;
 mod worker;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -13,11 +15,15 @@ use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::detect::Undecided;
+use super::mask::{MaskErrors, MaskProblem};
 use super::store::{self, Begun, Chunk, Contents, Manifest, StoreError, StoredTable};
 use crate::engine::capture::{Database, Part, Planned, Source, SourceError, Table};
 use crate::engine::endpoint::Endpoint;
 use crate::engine::reading;
 use crate::event::snapshot::CaptureProgress;
+use masking::Masked;
+pub use masking::Masking;
 use pace::Pace;
 
 /// Bytes on the server that usually become one chunk.
@@ -35,22 +41,52 @@ pub enum CaptureError {
     /// The words hold no values.
     #[error("could not transform row {row} of {what}: {why}")]
     Transform { what: String, row: u64, why: String },
+    #[error(transparent)]
+    Rules(#[from] MaskErrors),
+    /// Nothing was captured. `draft` is a rules file for them.
+    #[error("no rule decides about {}", told(columns))]
+    Undecided { columns: Vec<Undecided>, draft: String },
     #[error("cancelled")]
     Cancelled,
 }
 
 impl CaptureError {
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<String> {
         match self {
-            CaptureError::Source(error) => error.hint(),
-            CaptureError::Store(error) => error.hint(),
+            CaptureError::Source(error) => error.hint().map(str::to_owned),
+            CaptureError::Store(error) => error.hint().map(str::to_owned),
+            CaptureError::Rules(errors) => {
+                let hints: BTreeSet<String> = errors.problems.iter().filter_map(MaskProblem::hint).collect();
+                (!hints.is_empty()).then(|| hints.into_iter().collect::<Vec<_>>().join("; "))
+            }
+            CaptureError::Undecided { .. } => {
+                Some("mask each by a rule, or keep it by `as = \"keep\"` with a reason".to_owned())
+            }
             CaptureError::Transform { .. } | CaptureError::Cancelled => None,
         }
     }
 
     pub fn is_usage(&self) -> bool {
-        matches!(self, CaptureError::Store(error) if error.is_usage())
+        match self {
+            CaptureError::Store(error) => error.is_usage(),
+            CaptureError::Rules(_) | CaptureError::Undecided { .. } => true,
+            CaptureError::Source(_) | CaptureError::Transform { .. } | CaptureError::Cancelled => false,
+        }
     }
+}
+
+/// "2 columns that may hold personal data:", and a line for each.
+fn told(columns: &[Undecided]) -> String {
+    let these = if columns.len() == 1 {
+        "1 column that may hold".to_owned()
+    } else {
+        format!("{} columns that may hold", columns.len())
+    };
+    columns.iter().fold(format!("{these} personal data:"), |mut told, Undecided { column, looks }| {
+        let (what, confidence) = (looks.personal.described(), looks.confidence.name());
+        let _ = write!(told, "\n  {column}: {what} ({confidence}: {})", looks.why);
+        told
+    })
 }
 
 /// Changes rows on their way into a snapshot. Asked once a chunk, since chunks are written side by side.
@@ -81,6 +117,8 @@ pub struct CaptureRequest<'a> {
     pub part_bytes: u64,
     /// None = rows as they are.
     pub transform: Option<&'a dyn Transform>,
+    /// Goes before [`CaptureRequest::transform`].
+    pub masking: Option<&'a Masking>,
     pub cancel: &'a CancellationToken,
 }
 
@@ -141,7 +179,15 @@ async fn in_sessions(
             described = source.describe(request.part_bytes) => described?,
             () = cancel.cancelled() => return Err(CaptureError::Cancelled),
         };
-        let work = Work::new(planned, request, cancel.child_token());
+        let masked = match request.masking {
+            None => None,
+            Some(masking) => Some(tokio::select! {
+                masked = Masked::prepare(masking, &source, (&database, &planned)) => masked?,
+                () = cancel.cancelled() => return Err(CaptureError::Cancelled),
+            }),
+        };
+        let transform = masked.as_ref().map(|masked| masked as &dyn Transform).or(request.transform);
+        let work = Work::new(planned, (request, transform), cancel.child_token());
         told.tables = work.planned.len() as u64;
         told.total_bytes = work.total_bytes;
         take(&work, &source, &database, (begun, tracker), &mut |work| {
@@ -150,8 +196,13 @@ async fn in_sessions(
             progress(&told);
         })
         .await?;
-        let tables = work.into_tables();
-        let is_masked = request.transform.is_some();
+        let mut tables = work.into_tables();
+        if let Some(masked) = &masked {
+            for stored in &mut tables {
+                stored.masks = masked.told(&stored.table);
+            }
+        }
+        let is_masked = transform.is_some();
         let notes = source.lack_of_sessions(request.workers.max(1)).into_iter().collect();
         Ok((Contents { captured, is_masked, is_sampled: false, database, tables }, notes))
     }
@@ -228,7 +279,11 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(planned: Vec<Planned>, request: &CaptureRequest<'a>, stop: CancellationToken) -> Work<'a> {
+    fn new(
+        planned: Vec<Planned>,
+        (request, transform): (&CaptureRequest<'_>, Option<&'a dyn Transform>),
+        stop: CancellationToken,
+    ) -> Work<'a> {
         let jobs = planned
             .iter()
             .enumerate()
@@ -236,7 +291,7 @@ impl<'a> Work<'a> {
         Work {
             jobs: Mutex::new(jobs.collect()),
             done: Mutex::default(),
-            transform: request.transform,
+            transform,
             pace: request.rate.map(Pace::new),
             stop,
             total_bytes: planned.iter().map(|planned| planned.table.stored_bytes).sum(),
@@ -274,7 +329,8 @@ impl<'a> Work<'a> {
     fn into_tables(self) -> Vec<StoredTable> {
         let mut done = self.done.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_by_key(|(job, ..)| (job.table, job.part));
-        let stored = |table| StoredTable { table, rows: 0, production_rows: 0, bytes: 0, chunks: Vec::new() };
+        let stored =
+            |table| StoredTable { table, rows: 0, production_rows: 0, bytes: 0, masks: Vec::new(), chunks: Vec::new() };
         let mut tables: Vec<StoredTable> = self.planned.into_iter().map(|planned| stored(planned.table)).collect();
         for (job, rows, chunk) in done {
             let table = &mut tables[job.table];

@@ -202,6 +202,8 @@ struct TableMask {
 /// What is done to one field of each row.
 struct ColumnMask {
     field: usize,
+    /// Of the transformer, in the rules file.
+    name: &'static str,
     /// The field by which dates are moved.
     entity: Option<usize>,
     transformer: Transformer,
@@ -254,8 +256,8 @@ impl TableMasker {
         }
     }
 
-    /// The fields that [`TableMasker::row`] changes, in no order.
-    pub fn masked(&self) -> impl Iterator<Item = usize> + '_ {
-        self.masks.iter().map(|mask| mask.field)
+    /// The fields that [`TableMasker::row`] changes, each with its transformer's name, in no order.
+    pub fn masked(&self) -> impl Iterator<Item = (usize, &'static str)> + '_ {
+        self.masks.iter().map(|mask| (mask.field, mask.name))
     }
 }

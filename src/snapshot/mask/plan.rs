@@ -232,7 +232,7 @@ impl Plan<'_> {
             fold_accents: columns().any(|column| column.equality == Equality::Accents),
         };
         if let Some(transformer) = Transformer::of(&mask.transform, mask.locale, master, holds) {
-            masks[at.0].push(ColumnMask { field: at.1, entity, transformer });
+            masks[at.0].push(ColumnMask { field: at.1, name: mask.transform.name(), entity, transformer });
         }
     }
 

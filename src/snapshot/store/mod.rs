@@ -144,7 +144,18 @@ pub struct StoredTable {
     pub production_rows: u64,
     /// In the text form.
     pub bytes: u64,
+    /// What was done to its rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub masks: Vec<StoredMask>,
     pub chunks: Vec<Chunk>,
+}
+
+/// A column that was masked, without the key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredMask {
+    pub column: String,
+    /// As the rules file calls it: "email".
+    pub transformer: String,
 }
 
 /// One file of rows: a zstd frame of the text form.

@@ -35,7 +35,14 @@ fn stored(name: &str, chunks: Vec<Chunk>) -> StoredTable {
         condition: None,
     };
     let rows = chunks.iter().map(|chunk| chunk.rows).sum();
-    StoredTable { table, rows, production_rows: rows, bytes: chunks.iter().map(|chunk| chunk.bytes).sum(), chunks }
+    StoredTable {
+        table,
+        rows,
+        production_rows: rows,
+        bytes: chunks.iter().map(|chunk| chunk.bytes).sum(),
+        masks: Vec::new(),
+        chunks,
+    }
 }
 
 /// Two tables; the first has two chunks.

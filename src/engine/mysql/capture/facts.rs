@@ -111,7 +111,7 @@ async fn columns(reading: &Reading) -> Result<Columns, ReadError> {
 }
 
 /// By its name without length and sign.
-fn kind(data_type: &str) -> Kind {
+pub(super) fn kind(data_type: &str) -> Kind {
     match data_type.to_ascii_lowercase().as_str() {
         "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "year" => Kind::Integer,
         "decimal" => Kind::Number,

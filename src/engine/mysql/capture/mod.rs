@@ -5,6 +5,7 @@
 
 mod facts;
 mod schema;
+mod shape;
 
 use std::path::Path;
 use std::sync::OnceLock;

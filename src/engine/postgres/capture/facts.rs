@@ -15,11 +15,12 @@ use crate::engine::reading::ReadError;
 const SEQUENCES_AT_ONCE: usize = 200;
 
 /// Schemas of users, `pg_namespace` being `n`.
-const OWN: &str = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
+pub(super) const OWN: &str = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
 
 /// That `pg_class` `c` came with no extension, or is a table of one whose rows the users make (manual: "Extension Configuration
 /// Tables").
-const OF_USERS: &str = "(NOT EXISTS (SELECT FROM pg_depend m WHERE m.classid = 'pg_class'::regclass AND m.objid = c.oid
+pub(super) const OF_USERS: &str =
+    "(NOT EXISTS (SELECT FROM pg_depend m WHERE m.classid = 'pg_class'::regclass AND m.objid = c.oid
     AND m.objsubid = 0 AND m.deptype = 'e') OR EXISTS (SELECT FROM pg_extension e WHERE c.oid = ANY (e.extconfig)))";
 
 /// Settings under which sessions begin, and that change what values mean or look like.
@@ -246,7 +247,7 @@ async fn columns(reading: &Reading) -> Result<HashMap<u32, Vec<Column>>, ReadErr
 }
 
 /// By the type's name, its `typtype` and its `typcategory`.
-fn kind(name: &str, of: &str, category: &str) -> Kind {
+pub(super) fn kind(name: &str, of: &str, category: &str) -> Kind {
     match (name, of, category) {
         (_, "e", _) => Kind::Enum,
         (_, "c", _) => Kind::Composite,

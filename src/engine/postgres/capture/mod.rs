@@ -6,6 +6,7 @@
 
 mod facts;
 pub mod schema;
+mod shape;
 
 use std::path::Path;
 

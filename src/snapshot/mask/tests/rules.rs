@@ -63,7 +63,7 @@ fn a_table_without_a_mask_has_no_masker() {
     let masker = Masker::new(&parse(Path::new("r"), rules).unwrap(), KEY, &tables()).unwrap();
     assert!(masker.table("public", "orders").is_none());
     assert!(masker.table("other", "users").is_none());
-    assert_eq!(masker.table("public", "users").unwrap().masked().collect::<Vec<_>>(), [3]);
+    assert_eq!(masker.table("public", "users").unwrap().masked().collect::<Vec<_>>(), [(3, "name")]);
     fn shared<T: Send + Sync>(_: &T) {}
     shared(&masker);
 }
