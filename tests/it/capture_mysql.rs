@@ -1,5 +1,7 @@
 //! MariaDB and MySQL captured and restored, on real servers.
 
+mod masking;
+
 use std::path::Path;
 use std::time::Duration;
 
