@@ -62,11 +62,19 @@ impl Masked {
             let columns: Vec<mask::Column> =
                 table.stored_columns().map(|column| to_mask(column, shape, &schema)).collect();
             let known = tables.iter_mut().find(|known| known.schema == whole.schema && known.name == whole.name);
-            let order = match known {
-                Some(known) => joined(known, &columns),
+            let (whole, order) = match known {
+                Some(known) => match joined(known, &columns) {
+                    Some(order) => (whole, order),
+                    // Not all the columns of its like: a table of its own, lest one is passed over.
+                    None => {
+                        let whole = TableName { schema: schema(&own.schema), name: own.name.clone() };
+                        tables.push(mask::Table { schema: whole.schema.clone(), name: whole.name.clone(), columns });
+                        (whole, None)
+                    }
+                },
                 None => {
                     tables.push(mask::Table { schema: whole.schema.clone(), name: whole.name.clone(), columns });
-                    None
+                    (whole, None)
                 }
             };
             places.insert(own, Place { whole, order });
@@ -155,15 +163,19 @@ fn name_of(shape: &TableShape) -> TableName {
     TableName { schema: shape.schema.clone(), name: shape.name.clone() }
 }
 
-/// Adds another partition to a table. Gives where its columns are, unless they are in the same order.
-fn joined(known: &mut mask::Table, columns: &[mask::Column]) -> Option<Vec<usize>> {
-    for column in &mut known.columns {
-        column.unique |= columns.iter().any(|other| other.name == column.name && other.unique);
-    }
+/// Adds another partition to a table. Gives where its columns are, unless they are in the same order; nothing where it stores others.
+#[expect(clippy::option_option, reason = "no place, and no other place")]
+fn joined(known: &mut mask::Table, columns: &[mask::Column]) -> Option<Option<Vec<usize>>> {
     let at = |column: &mask::Column| columns.iter().position(|other| other.name == column.name);
-    let order: Vec<usize> = known.columns.iter().filter_map(at).collect();
+    let order: Vec<usize> = known.columns.iter().map(at).collect::<Option<_>>()?;
+    if order.len() != columns.len() {
+        return None;
+    }
+    for (column, at) in known.columns.iter_mut().zip(&order) {
+        column.unique |= columns[*at].unique;
+    }
     let is_same = order.iter().enumerate().all(|(here, there)| here == *there);
-    (!is_same).then_some(order)
+    Some((!is_same).then_some(order))
 }
 
 /// A column of which nothing more is known is one of a type into which nobody looks.
@@ -177,10 +189,10 @@ fn to_mask(column: &capture::Column, shape: Option<&TableShape>, schema: &dyn Fn
     });
     mask::Column {
         name: column.name.clone(),
-        type_name: match (&kind, column.kind, shape) {
+        type_name: match shape {
             // What a type is called by its maker says nothing.
-            (Kind::Other, capture::Kind::Composite, _) => "composite".to_owned(),
-            (Kind::Other, _, Some(shape)) if column.kind != capture::Kind::Array => shape.base.clone(),
+            Some(shape) if is_other(&kind) && shape.kind == capture::Kind::Composite => "composite".to_owned(),
+            Some(shape) if is_other(&kind) => shape.base.clone(),
             _ => column.type_name.clone(),
         },
         kind,
@@ -192,6 +204,13 @@ fn to_mask(column: &capture::Column, shape: Option<&TableShape>, schema: &dyn Fn
             false => Equality::Letters,
         },
         references: references.collect(),
+    }
+}
+
+fn is_other(kind: &Kind) -> bool {
+    match kind {
+        Kind::Array(element) => is_other(element),
+        kind => *kind == Kind::Other,
     }
 }
 
