@@ -137,7 +137,7 @@ table! {
 }
 
 table! {
-    /// Characters that stay.
+    /// Characters that stay: never more than half of a value's letters and digits. More than 8 together need a reason.
     FormatTable "`format`" {
         /// How many at the beginning; 0 unless given.
         optional keep_first: Count<0>,

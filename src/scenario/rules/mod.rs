@@ -27,6 +27,9 @@ const RULES_FILE: &str = "rules file";
 /// The variable of the environment with the masking key, where the file names none.
 pub const KEY_VARIABLE: &str = "REHEARSAL_MASK_KEY";
 
+/// More characters than these are kept for a reason.
+const KEPT_MAX: usize = 8;
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rules {
     /// As given.
@@ -266,6 +269,7 @@ impl Transform {
             Transform::Json { paths, rest } => {
                 *rest == Rest::Keep || paths.iter().any(|(_, transform)| transform.keeps())
             }
+            Transform::Format { keep_first, keep_last } => keep_first.saturating_add(*keep_last) > KEPT_MAX,
             _ => false,
         }
     }

@@ -91,8 +91,8 @@ pub fn reference() -> String {
              [rules.schema.json](rules.schema.json).\n\n";
     write!(page, "```toml\n{EXAMPLE}```\n").expect("a string takes everything");
     page += "\nOf several masks that meet a column, one with its exact `column` counts before one with `*`, then `name`, then `type`; of the \
-             same sort, the first.\nColumns that a foreign key, a reference or a domain ties together are masked alike by a mask on any of \
-             them.\n\nThe same value becomes the same wherever the same transformer stands, in all tables and in every run with the same \
+             same sort, one with\na schema, then the first. Columns that a foreign key, a reference or a domain ties together are masked \
+             alike by a mask on any of\nthem; where several have masks that do different things, that is an error.\n\nThe same value becomes the same wherever the same transformer stands, in all tables and in every run with the same \
              key, so that joins\nhold which nobody declared. NULL stays NULL and an empty value empty. Values that are equal but for case \
              stay so.\n\n## Transformers\n\n| `as` | may stand on unique columns and keys | what a value becomes |\n|---|---|---|\n";
     for entry in TRANSFORMERS {

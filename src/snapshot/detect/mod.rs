@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 
 use self::names::by_name;
 use self::values::Seen;
-use super::mask::{Column, ColumnName, Kind, Table, domains, rule};
-use crate::scenario::rules::{Rules, Transform};
+use super::mask::{Column, ColumnName, EXACT, Kind, Table, domains, rule};
+use crate::scenario::rules::{Mask, Rules, Transform};
 
 pub use self::draft::draft;
 
@@ -132,14 +132,21 @@ pub struct Sample {
 pub type Samples = BTreeMap<ColumnName, Sample>;
 
 /// Every column that looks personal, or that could not be shown to be clean, and for which the rules say neither how it is masked nor why it
-/// is kept. A rule on any column of a domain decides about all of it. In the tables' order.
+/// is kept. A mask on any column of a domain decides about all of it, and so does a reason to keep one that the rules name exactly. In the
+/// tables' order.
 pub fn undecided(tables: &[Table], rules: &Rules, samples: &Samples) -> Vec<Undecided> {
     let mut found = Vec::new();
     for domain in domains(rules, tables) {
         let of = |at: (usize, usize)| (&tables[at.0], &tables[at.0].columns[at.1]);
-        let rule_of = |at: &(usize, usize)| rule(rules, of(*at).0, of(*at).1).map(|(_, mask)| &mask.transform);
-        // NULL is for a column alone.
-        if domain.iter().filter_map(rule_of).any(|transform| *transform != Transform::Null) {
+        let rule_of = |at: &(usize, usize)| rule(rules, of(*at).0, of(*at).1);
+        let decides = |(rank, mask): (u8, &Mask)| match mask.transform {
+            // NULL is for a column alone.
+            Transform::Null => false,
+            // Whoever keeps what happens to be called so did not think of what is tied to it.
+            Transform::Keep => rank <= EXACT,
+            _ => true,
+        };
+        if domain.iter().filter_map(rule_of).any(decides) {
             continue;
         }
         for at in domain.iter().filter(|at| rule_of(at).is_none()) {

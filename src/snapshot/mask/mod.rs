@@ -24,7 +24,7 @@ pub(super) use self::address::{is_ip, is_mac};
 use self::format::Scratch;
 pub(super) use self::letters::without_accents;
 pub(super) use self::lists::is_name;
-pub(super) use self::plan::{domains, rule};
+pub(super) use self::plan::{EXACT, domains, rule};
 pub(super) use self::shape::{is_iban, luhn};
 use self::transformer::Transformer;
 use crate::scenario::rules::Rules;
@@ -172,7 +172,10 @@ impl MaskProblem {
                 "take one that keeps values apart, as `format`, `email` or `integer`".to_owned()
             }
             MaskProblem::NotNullable { .. } => "take `fixed` with a value of your own".to_owned(),
-            MaskProblem::Apart { .. } => "mask one of them: the others follow".to_owned(),
+            MaskProblem::Apart { .. } => {
+                "name them all in the `column` of one mask, or leave a mask to one of them: the others follow"
+                    .to_owned()
+            }
             MaskProblem::FixedRefused { .. } | MaskProblem::NoEntity { .. } => return None,
         };
         Some(hint)

@@ -42,12 +42,14 @@ impl<'t> Decimal<'t> {
     }
 }
 
-/// Another number of as many digits and the same sign; a zero stays one. False, with nothing written, if it is no plain number.
+/// Another number of as many digits and the same sign, but for zeros at the end of a fraction, which stay: so numbers are permuted by their
+/// value, however many decimals they are written with. A zero stays one. False, with nothing written, if it is no plain number.
 pub fn integer(keyed: &Keyed, text: &str, scratch: &mut Scratch) -> bool {
     let Some(number) = Decimal::parse(text) else { return false };
     let zeros = number.whole.bytes().take_while(|digit| *digit == b'0').count();
     let significant = &number.whole[zeros..];
-    if number.fraction.is_empty() && significant.len() <= DIGITS_MAX {
+    let fraction = number.fraction.trim_end_matches('0').trim_end_matches('.');
+    if fraction.is_empty() && significant.len() <= DIGITS_MAX {
         let value: u128 = significant.parse().unwrap_or(0);
         let (first, last) = bucket(value, !number.sign.is_empty());
         // The least of a bucket tells it apart.
@@ -57,21 +59,21 @@ pub fn integer(keyed: &Keyed, text: &str, scratch: &mut Scratch) -> bool {
         if value > 0 {
             scratch.out.push_str(&masked.to_string());
         }
+        scratch.out.push_str(number.fraction);
         return true;
     }
-    let is_zero = !text.contains(|c: char| matches!(c, '1'..='9'));
-    scratch.read(text, false);
+    // The first digit of the whole and the last of the fraction are no zeros, and stay none.
     let leading = number.sign.len() + zeros;
+    let end = number.sign.len() + number.whole.len() + fraction.len();
+    scratch.read(text, false);
     for (at, (slot, c)) in scratch.slots.iter_mut().zip(text.chars()).enumerate() {
-        if at < leading {
+        if at < leading || at >= end {
             *slot = Slot::Fixed(c);
-        } else if at == leading && c != '.' && !is_zero {
+        } else if (at == leading && !significant.is_empty()) || (at + 1 == end && !fraction.is_empty()) {
             *slot = non_zero(c);
         }
     }
-    // Zero with a sign would be zero without.
-    let as_zero = |masked: &str| masked.contains(|c: char| matches!(c, '1'..='9')) != is_zero;
-    scratch.write_masked(keyed, Some(&as_zero));
+    scratch.write_masked(keyed, None);
     true
 }
 

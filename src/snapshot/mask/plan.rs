@@ -26,16 +26,24 @@ pub fn plan(rules: &Rules, key: &str, tables: &[Table]) -> Result<Vec<Vec<Column
     if plan.problems.is_empty() { Ok(masks) } else { Err(plan.problems) }
 }
 
-/// The rule for a column by itself: an exact column before one with `*`, then by name, then by type; of the same sort, the first.
+/// Ranks of rules up to this one name a column exactly.
+pub const EXACT: u8 = 1;
+
+/// The rule for a column by itself: an exact column with its schema before one without, then one with `*`, then by name, then by type; of
+/// the same sort, the first.
 pub fn rule<'r>(rules: &'r Rules, table: &Table, column: &Column) -> Option<(u8, &'r Mask)> {
     let rank = |mask: &Mask| match &mask.of {
         Of::Columns(patterns) => patterns
             .iter()
             .filter(|pattern| pattern.matches(&table.schema, &table.name, &column.name))
-            .map(|pattern| u8::from(!pattern.is_exact()))
+            .map(|pattern| match (pattern.is_exact(), &pattern.table.schema) {
+                (true, Some(_)) => 0,
+                (true, None) => EXACT,
+                (false, _) => 2,
+            })
             .min(),
-        Of::Names(names) => names.iter().any(|name| name.matches(&column.name)).then_some(2),
-        Of::Types(types) => types.iter().any(|kind| kind.matches(&column.type_name)).then_some(3),
+        Of::Names(names) => names.iter().any(|name| name.matches(&column.name)).then_some(3),
+        Of::Types(types) => types.iter().any(|kind| kind.matches(&column.type_name)).then_some(4),
     };
     let met = rules.masks.iter().filter_map(|mask| Some((rank(mask)?, mask)));
     met.min_by_key(|(rank, _)| *rank)
@@ -176,28 +184,25 @@ impl Plan<'_> {
     }
 
     fn domain(&mut self, domain: &[At], master: &Master, masks: &mut [Vec<ColumnMask>]) {
-        let ruled: Vec<_> = domain
+        let ruled: Vec<(At, &Mask)> = domain
             .iter()
             .filter_map(|at| {
                 let (table, column) = self.column(*at);
-                rule(self.rules, table, column).map(|(rank, mask)| (*at, rank, mask))
+                rule(self.rules, table, column).map(|(_, mask)| (*at, mask))
             })
             .collect();
         // NULL is for a column alone: nobody who refers to something can be made to refer to nothing by the other side.
-        let nulls = ruled.iter().filter(|(_, _, mask)| mask.transform == Transform::Null);
-        let nulled: Vec<At> = nulls.clone().map(|(at, _, _)| *at).collect();
-        for (at, _, mask) in nulls {
-            self.add(*at, mask, &[*at], master, masks);
+        let (nulls, others): (Vec<_>, Vec<_>) = ruled.iter().partition(|(_, mask)| mask.transform == Transform::Null);
+        let nulled: Vec<At> = nulls.iter().map(|(at, _)| *at).collect();
+        for (at, mask) in nulls {
+            self.add(at, mask, &[at], master, masks);
         }
-        let mut others: Vec<_> = ruled.iter().filter(|(_, _, mask)| mask.transform != Transform::Null).collect();
-        others.sort_by_key(|(_, rank, _)| *rank);
-        let Some((first, rank, mask)) = others.first() else { return };
-        let apart = others
-            .iter()
-            .find(|(_, of, other)| of == rank && (other.transform != mask.transform || other.locale != mask.locale));
-        if let Some((second, _, other)) = apart {
+        let Some((first, mask)) = others.first().copied() else { return };
+        // Were one of them to decide, what is masked by a rule of its own could stay as it is.
+        let apart = others.iter().find(|(_, other)| other.transform != mask.transform || other.locale != mask.locale);
+        if let Some((second, other)) = apart {
             self.problems.push(MaskProblem::Apart {
-                first: self.name(*first),
+                first: self.name(first),
                 second: self.name(*second),
                 first_line: mask.line,
                 second_line: other.line,

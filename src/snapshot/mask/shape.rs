@@ -26,14 +26,18 @@ impl Texts<'_> {
         scratch.write_masked(self.keyed, None);
     }
 
-    /// As text of the same shape, without the characters at either end that stay.
+    /// As text of the same shape, without the characters at either end that stay: at most half of its letters and digits, those at the
+    /// beginning first.
     pub fn format_within(self, text: &str, keep_first: usize, keep_last: usize, scratch: &mut Scratch) {
         scratch.read(text, self.fold_accents);
         let count = scratch.slots.len();
-        let inner = keep_first.min(count)..count.saturating_sub(keep_last);
-        for (at, (slot, c)) in scratch.slots.iter_mut().zip(text.chars()).enumerate() {
-            if !inner.contains(&at) {
-                *slot = Slot::Fixed(c);
+        let mut left = scratch.slots.iter().filter(|slot| matches!(slot, Slot::Symbol { .. })).count() / 2;
+        let chars: Vec<char> = text.chars().collect();
+        let first = keep_first.min(count);
+        for at in (0..first).chain((first.max(count.saturating_sub(keep_last))..count).rev()) {
+            if left > 0 && matches!(scratch.slots[at], Slot::Symbol { .. }) {
+                scratch.slots[at] = Slot::Fixed(chars[at]);
+                left -= 1;
             }
         }
         scratch.write_masked(self.keyed, None);
@@ -92,6 +96,13 @@ impl Texts<'_> {
     pub fn phone(self, text: &str, scratch: &mut Scratch) {
         if !is_phone(text) {
             scratch.read(text, self.fold_accents);
+            // Nothing but zeros: of its shape, all else is a number, and it would be looked for in vain.
+            if !text.contains(char::is_alphabetic) && is_phone(&text.replace('0', "1")) {
+                scratch.slots.iter_mut().zip(text.chars()).filter(|(_, c)| *c == '0').for_each(|(slot, c)| {
+                    *slot = Slot::Fixed(c);
+                });
+                return scratch.write_masked(self.keyed, None);
+            }
             return scratch.write_masked(self.keyed, Some(&|masked| !is_phone(masked)));
         }
         scratch.read(text, self.fold_accents);

@@ -33,9 +33,18 @@ enum What {
     Fixed(String),
     Json(Box<Json>),
     Array(Box<Transformer>),
-    Regex { regex: Regex, replace: String },
+    Regex {
+        regex: Regex,
+        replace: String,
+    },
     Template(Vec<Part>),
-    Date { days: u32, range: Days, typed: bool },
+    Date {
+        days: u32,
+        range: Days,
+        typed: bool,
+    },
+    /// A number of a column of numbers.
+    Number(Transform),
     Plain(Transform),
 }
 
@@ -87,6 +96,9 @@ impl Transformer {
                 range: if *kind == Kind::UnixTimestamp { UNIX_DAYS } else { ANY_DAY },
                 typed: *kind != Kind::Text,
             },
+            (Kind::Integer { .. } | Kind::Numeric | Kind::Float, Transform::Integer | Transform::Noise { .. }) => {
+                What::Number(transform.clone())
+            }
             (_, transform) => What::Plain(transform.clone()),
         };
         let keyed = master.keyed(transform.name());
@@ -178,7 +190,9 @@ impl Transformer {
                     self.otherwise(text, &number::is_date, scratch);
                 }
             }
-            What::Plain(transform) => self.plain(transform, text, scratch),
+            // Not a number, and the infinite ones, are no other than themselves.
+            What::Number(_) if ["NaN", "Infinity", "-Infinity"].contains(&text) => scratch.out.push_str(text),
+            What::Plain(transform) | What::Number(transform) => self.plain(transform, text, scratch),
         }
         true
     }
@@ -208,7 +222,7 @@ impl Transformer {
                     texts.format(text, scratch);
                 }
             }
-            Transform::Noise { share } if text.parse::<f64>().is_ok() => {
+            Transform::Noise { share } if text.parse::<f64>().is_ok_and(f64::is_finite) => {
                 let start = scratch.out.len();
                 number::noise(&self.keyed, text, *share, scratch);
                 self.cut(start, scratch);

@@ -33,7 +33,12 @@ fn format_keeps_the_shape() {
     let mut ends = One::of(Kind::Text, None, "{ format = { keep_first = 3, keep_last = 2 } }");
     let masked = ends.mask("INV-2024-0815-X7");
     assert!(masked.starts_with("INV") && masked.ends_with("X7") && masked != "INV-2024-0815-X7", "{masked}");
-    assert_eq!(ends.mask("abcd"), "abcd");
+    // At most half of what tells values apart stays, however short it is.
+    let masked = ends.mask("abcd");
+    assert!(masked.starts_with("ab") && !masked.contains("cd"), "{masked}");
+    assert_ne!(ends.mask("a"), "a");
+    let masked = ends.mask("--a-b1");
+    assert!(masked.starts_with("--a-") && !masked.ends_with("b1"), "{masked}");
 }
 
 #[test]
@@ -61,6 +66,10 @@ fn phone_numbers_stay_dialled_alike() {
         let masked = one.mask(number);
         assert_eq!(shape(&masked), shape(number));
         assert!(masked.starts_with(begins) && masked != number, "{number}: {masked}");
+    }
+    for zeros in ["0000000000", "000 000-000", "0".repeat(60).as_str()] {
+        assert_eq!(one.mask(zeros), zeros);
+        assert_eq!(shape(&One::text("card").mask(zeros)), shape(zeros));
     }
     let digits = |text: String| text.chars().filter(char::is_ascii_digit).collect::<String>();
     assert_eq!(digits(one.mask("030 901820")), digits(one.mask("(030) 90-18-20")));
@@ -101,6 +110,18 @@ fn numbers_fit_where_they_did() {
         let masked = numeric.mask(number);
         assert_eq!(shape(&masked), shape(number));
         assert_eq!(masked.starts_with('0'), number.starts_with('0'));
+    }
+    for zero in ["0.00000000", "-0.00", "0.000000000000000000", "NaN", "Infinity", "-Infinity"] {
+        assert_eq!(numeric.mask(zero), zero);
+    }
+    assert_eq!(shape(&numeric.mask("0.000000000000000001")), shape("0.000000000000000001"));
+    // However a number is written, it becomes the same one.
+    assert_eq!(numeric.mask("57") + ".00", numeric.mask("57.00"));
+    assert_eq!(numeric.mask("57.5") + "0", numeric.mask("57.50"));
+    let mut seen = std::collections::HashSet::new();
+    for number in 1..10_000 {
+        let masked = numeric.mask(&format!("{}.{:02}", number / 100, number % 100));
+        assert!(seen.insert(masked.trim_end_matches('0').trim_end_matches('.').to_owned()), "{number}");
     }
     let mut noise = One::of(Kind::Numeric, None, "{ noise = { share = \"10%\" } }");
     for number in [1000.0, 12345.67, -99999.99, 0.5] {

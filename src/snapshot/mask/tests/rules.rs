@@ -73,7 +73,7 @@ fn the_exact_rule_counts() {
     let tables = tables();
     let rules = "[[mask]]\ntype = \"text\"\nas = { fixed = \"t\" }\n[[mask]]\nname = \"n*\"\nas = { fixed = \"n\" }\n\
                  [[mask]]\ncolumn = \"users.n*\"\nas = { fixed = \"c\" }\n[[mask]]\ncolumn = \"users.name\"\nas = { fixed = \"e\" }\n\
-                 [[mask]]\ncolumn = [\"users.email\", \"users.id\", \"users.born\", \"orders.no\"]\nas = \"keep\"\nreason = \"r\"\n";
+                 [[mask]]\ncolumn = [\"users.email\", \"orders.user_email\", \"users.id\", \"users.born\", \"orders.no\"]\nas = \"keep\"\nreason = \"r\"\n";
     assert_eq!(masked(rules, &tables, "users", &["1", "e", "d", "x"])[3], "e");
     assert_eq!(masked(rules, &tables, "letters", &["x"])[0], "t");
 }
@@ -100,6 +100,11 @@ fn what_would_break_a_column_is_refused() {
     }
     let two = "[[mask]]\ncolumn = \"users.email\"\nas = \"email\"\n[[mask]]\ncolumn = \"orders.user_email\"\nas = \"format\"\n";
     assert!(said(two, &tables())[0].contains("hold the same things, and lines 1 and 4"));
+    // A mask by a pattern does not give way to a reason to keep what it is tied to.
+    let kept = "[[mask]]\ncolumn = \"users.email\"\nas = \"keep\"\nreason = \"r\"\n[[mask]]\nname = \"user_*\"\nas = \"email\"\n";
+    assert!(said(kept, &tables())[0].contains("users.email and public.orders.user_email hold the same things"));
+    let schema = "[[mask]]\ncolumn = \"users.name\"\nas = { fixed = \"a\" }\n[[mask]]\ncolumn = \"public.users.name\"\nas = { fixed = \"b\" }\n";
+    assert_eq!(masked(schema, &tables(), "users", &["1", "e", "1980-01-01", "x"])[3], "b");
     let domain = "[[domain]]\ncolumns = [\"users.email\", \"letter.to\"]\n";
     assert_eq!(
         said(domain, &tables()),
