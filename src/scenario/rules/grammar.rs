@@ -151,8 +151,11 @@ table! {
     DateTable "`date`" {
         /// The most days, forwards or backwards; 365 unless given.
         optional days: Count<1>,
-        /// A column of the same table: rows with the same value there are moved alike. Without it, all are, and a unique column stays so.
+        /// A column of the same table: rows with the same value there are moved alike, so that the order of their dates holds. Without it,
+        /// or where it is NULL, each date becomes another one by itself: equal dates of a column stay equal, and a unique column stays so.
         optional per: Text,
+        /// True: all dates of all columns with it are moved by the same days, so that any order holds; whoever knows one of them knows all.
+        optional together: bool,
     }
 }
 
@@ -184,9 +187,10 @@ table! {
 table! {
     /// JSON, path by path.
     JsonTable "`json`" {
-        /// Paths such as "user.email", "items[*].name", "*.phone" or "**.email" for any depth, each with its transformer.
+        /// Paths such as "user.email", "items[*].name", "*.phone", "mail_*" or "**.email" for any depth, each with its transformer,
+        /// for the value there and all that lies in it. The path that leads nearest to a value counts.
         optional paths: Map<AsForm>,
-        /// What happens to every other value: "format" unless given, or "null", or "keep", which needs a reason.
+        /// What happens to every other value: "format" unless given, by which booleans become false, or "null", or "keep", which needs a reason.
         optional rest: Word<RestForm>,
     }
 }

@@ -97,15 +97,36 @@ pub struct TableSample {
     pub table: TablePattern,
     pub rows: Rows,
     pub children: Children,
+    /// Of the rules file, from 1.
+    pub line: usize,
 }
 
 /// A reference that the database does not know of. No pattern in it has a `*`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reference {
     /// As many columns on either side, at least one, of one table each.
-    Plain { from: Vec<ColumnPattern>, to: Vec<ColumnPattern> },
+    Plain { from: Vec<ColumnPattern>, to: Vec<ColumnPattern>, line: usize },
     /// Both columns are of one table; `to` by the type column's value.
-    Polymorphic { kind: ColumnPattern, id: ColumnPattern, to: Vec<(String, ColumnPattern)> },
+    Polymorphic { kind: ColumnPattern, id: ColumnPattern, to: Vec<(String, ColumnPattern)>, line: usize },
+}
+
+impl Reference {
+    /// Of the rules file, from 1.
+    pub fn line(&self) -> usize {
+        match self {
+            Reference::Plain { line, .. } | Reference::Polymorphic { line, .. } => *line,
+        }
+    }
+
+    /// Every column that it names.
+    pub fn columns(&self) -> Vec<&ColumnPattern> {
+        match self {
+            Reference::Plain { from, to, .. } => from.iter().chain(to).collect(),
+            Reference::Polymorphic { kind, id, to, .. } => {
+                [kind, id].into_iter().chain(to.iter().map(|(_, to)| to)).collect()
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,6 +183,8 @@ pub enum Transform {
         days: u32,
         /// A column of the same table.
         per: Option<String>,
+        /// All by as many days; never with `per`.
+        together: bool,
     },
     Integer,
     Noise {

@@ -92,12 +92,18 @@ impl ColumnPattern {
     }
 }
 
-impl fmt::Display for ColumnPattern {
+impl fmt::Display for TablePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(schema) = &self.table.schema {
+        if let Some(schema) = &self.schema {
             write!(f, "{}.", written(schema.text()))?;
         }
-        write!(f, "{}.{}", written(self.table.table.text()), written(self.column.text()))
+        f.write_str(&written(self.table.text()))
+    }
+}
+
+impl fmt::Display for ColumnPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.table, written(self.column.text()))
     }
 }
 
@@ -132,6 +138,8 @@ pub struct JsonPath(pub Vec<JsonStep>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JsonStep {
     Key(String),
+    /// A key's name with `*` in it.
+    Like(Glob),
     AnyKey,
     AnyItem,
     /// Any number of keys and items.
@@ -142,7 +150,7 @@ pub enum JsonStep {
 pub type Taken<'a> = Option<&'a str>;
 
 impl JsonPath {
-    /// Keys with dots between them, `*` for any key, `[*]` for any item of a list, `**` for any depth; a leading `$` means nothing.
+    /// Keys with dots between them, `*` for any key or any part of one, `[*]` for any item of a list, `**` for any depth; a leading `$` means nothing.
     /// None if it is no such path.
     pub fn parse(text: &str) -> Option<Self> {
         let mut steps = Vec::new();
@@ -159,6 +167,7 @@ impl JsonPath {
                 "*" => steps.push(JsonStep::AnyKey),
                 "**" => steps.push(JsonStep::Deep),
                 key if key.contains(['[', ']']) => return None,
+                key if key.contains('*') => steps.push(JsonStep::Like(Glob::new(key))),
                 key => steps.push(JsonStep::Key(key.to_owned())),
             }
             steps.extend(std::iter::repeat_n(JsonStep::AnyItem, items));
@@ -182,6 +191,7 @@ fn matches(steps: &[JsonStep], taken: &[Taken<'_>]) -> bool {
         (Some((step, rest)), Some((first, taken))) => {
             let fits = match (step, first) {
                 (JsonStep::Key(key), Some(name)) => key == name,
+                (JsonStep::Like(pattern), Some(name)) => pattern.matches(name),
                 (JsonStep::AnyKey, Some(_)) | (JsonStep::AnyItem, None) => true,
                 _ => false,
             };

@@ -62,7 +62,8 @@ pub(super) const TRANSFORMERS: &[Entry] = &[
         "date",
         Plain::Date,
         true,
-        "dates and timestamps moved by whole days; with `per`, by entity, and then not for unique columns",
+        "dates and timestamps moved by whole days, the time of day stays: each date by itself, with `per` by entity, and then not for unique \
+         columns; zero dates, infinity, the first day and the last stay",
     ),
     entry("integer", Plain::Integer, true, "another whole number of as many digits, which fits wherever the value did"),
     entry("noise", Plain::Noise, false, "a number changed by at most a share of itself"),
@@ -77,7 +78,7 @@ pub(super) const TRANSFORMERS: &[Entry] = &[
         "json",
         Plain::Json,
         false,
-        "each value by its path; without `paths`, everything as `format`, with keys that are no field's name",
+        "each value by its path; without `paths`, everything as `format`, with keys that are no field's name; booleans become false",
     ),
     with_parameters("fixed", "the same text for every value"),
     with_parameters("regex", "what an expression finds is replaced"),
@@ -93,7 +94,7 @@ pub fn reference() -> String {
     page += "\nOf several masks that meet a column, one with its exact `column` counts before one with `*`, then `name`, then `type`; of the \
              same sort, one with\na schema, then the first. Columns that a foreign key, a reference or a domain ties together are masked \
              alike by a mask on any of\nthem; where several have masks that do different things, that is an error.\n\nThe same value becomes the same wherever the same transformer stands, in all tables and in every run with the same \
-             key, so that joins\nhold which nobody declared. NULL stays NULL and an empty value empty. Values that are equal but for case \
+             key, so that joins\nhold which nobody declared; but for `date`, which moves dates alike only in columns that are tied together. NULL stays NULL and an empty value empty. Values that are equal but for case \
              stay so.\n\n## Transformers\n\n| `as` | may stand on unique columns and keys | what a value becomes |\n|---|---|---|\n";
     for entry in TRANSFORMERS {
         let unique = if entry.unique { "yes" } else { "no" };

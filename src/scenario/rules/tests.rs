@@ -42,7 +42,7 @@ fn the_example_uses_every_key_and_is_right() {
     assert_eq!(rules.sample.of("public", "lines").0, Rows::Share(0.01));
     assert_eq!(rules.references.len(), 3);
     assert!(matches!(&rules.references[2], Reference::Polymorphic { to, .. } if to.len() == 2));
-    assert_eq!(rules.masks[3].transform, Transform::Date { days: 400, per: Some("id".into()) });
+    assert_eq!(rules.masks[3].transform, Transform::Date { days: 400, per: Some("id".into()), together: false });
     assert_eq!((rules.masks[5].locale, rules.masks[6].locale), (Locale::Fr, Locale::De));
     let words: Vec<_> = rules.masks.iter().map(|mask| mask.transform.name()).collect();
     for word in ["template", "regex", "json", "fixed", "keep", "noise", "date", "format", "ip"] {

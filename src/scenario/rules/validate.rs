@@ -91,12 +91,14 @@ impl Check<'_> {
                 self.wrong(name.at, found, "\"table\" or \"schema.table\"");
                 return None;
             };
+            let line = self.problems.line(name.at);
             let sample = match sample.value {
-                Either::A(only) => TableSample { table: pattern, rows: only.0, children },
+                Either::A(only) => TableSample { table: pattern, rows: only.0, children, line },
                 Either::B(TableSampleTable { rows: own, children: down, .. }) => TableSample {
                     table: pattern,
                     rows: own.map_or(rows, |rows| rows.value.0),
                     children: self::children(down, children),
+                    line,
                 },
             };
             Some(sample)
@@ -116,7 +118,7 @@ impl Check<'_> {
                 let to = At { value: Either::B(to_many), at: to.at };
                 self.plain(from, to, at)
             }
-            (None, Some(kind), Some(id), Either::B(Either::B(to))) => self.polymorphic(&kind, &id, to),
+            (None, Some(kind), Some(id), Either::B(Either::B(to))) => self.polymorphic((&kind, &id), to, at),
             _ => {
                 self.clash(
                     at,
@@ -142,10 +144,10 @@ impl Check<'_> {
                 return None;
             }
         }
-        Some(Reference::Plain { from, to })
+        Some(Reference::Plain { from, to, line: self.problems.line(at) })
     }
 
-    fn polymorphic(&mut self, kind: &At<Text>, id: &At<Text>, to: Map<Text>) -> Option<Reference> {
+    fn polymorphic(&mut self, (kind, id): (&At<Text>, &At<Text>), to: Map<Text>, at: Place) -> Option<Reference> {
         let columns = (self.exact_column(kind), self.exact_column(id));
         let to: Vec<_> = to.0.iter().map(|(value, to)| Some((value.value.clone(), self.exact_column(to)?))).collect();
         let (kind, id_pattern) = (columns.0?, columns.1?);
@@ -153,7 +155,12 @@ impl Check<'_> {
             self.clash(id.at, "`type` and `id` are of two tables", "both stand in the row that refers");
             return None;
         }
-        Some(Reference::Polymorphic { kind, id: id_pattern, to: to.into_iter().collect::<Option<_>>()? })
+        Some(Reference::Polymorphic {
+            kind,
+            id: id_pattern,
+            to: to.into_iter().collect::<Option<_>>()?,
+            line: self.problems.line(at),
+        })
     }
 
     fn exact(&mut self, columns: At<OneOrMany>) -> Option<Vec<ColumnPattern>> {
@@ -280,7 +287,13 @@ impl Check<'_> {
                 }
                 Some(days) => u32::try_from(days.value.0).expect("below SHIFT_DAYS_MAX"),
             };
-            return Some(Transform::Date { days, per: date.value.per.map(|per| per.value.0) });
+            let together = date.value.together.as_ref().is_some_and(|together| together.value);
+            if let (true, Some(per)) = (together, &date.value.per) {
+                let message = "dates are moved by `per`, or all `together`";
+                self.clash(per.at, message, "leave one of them out");
+                return None;
+            }
+            return Some(Transform::Date { days, per: date.value.per.map(|per| per.value.0), together });
         }
         if let Some(noise) = table.noise {
             return Some(Transform::Noise { share: noise.value.share?.value.0 });
@@ -386,7 +399,7 @@ fn plain(word: Plain) -> Transform {
         Plain::Company => Transform::Company,
         Plain::Card => Transform::Card,
         Plain::Iban => Transform::Iban,
-        Plain::Date => Transform::Date { days: SHIFT_DAYS, per: None },
+        Plain::Date => Transform::Date { days: SHIFT_DAYS, per: None, together: false },
         Plain::Integer => Transform::Integer,
         Plain::Noise => Transform::Noise { share: NOISE },
         Plain::Ip => Transform::Ip,

@@ -1,6 +1,8 @@
 //! Alphabets: a letter or digit as a number among those like it, so that a masked text has letters where there were letters, of the same
 //! script, length in bytes and case.
 
+use std::sync::LazyLock;
+
 /// What a character is among its like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slot {
@@ -25,6 +27,12 @@ pub enum Alphabet {
     NonZero,
     /// Uncased letters among the 64 code points from here, all of which have as many bytes.
     Block(u32),
+    /// Small letters among the 64 code points from here, each with a capital.
+    Cased(u32),
+    /// Of [`SINGLES`].
+    Single(u8),
+    /// Bytes that are not ASCII, as the characters from U+0080 on.
+    Byte,
 }
 
 /// From one small letter or digit to another, and how far the capitals lie before them; 0 where there are none.
@@ -116,11 +124,67 @@ pub fn slot(c: char, fold_accents: bool) -> Slot {
         }
     }
     let base = small as u32 & !63;
-    match (0..).zip(block(base)).find(|(_, letter)| *letter == c) {
-        Some((index, _)) => Slot::Symbol { alphabet: Alphabet::Block(base), index, upper: false },
-        // Letters of rarer scripts with capitals, and single ones as ß.
-        None => Slot::Fixed(c),
+    if let Some((index, _)) = (0..).zip(block(base)).find(|(_, letter)| *letter == small)
+        && block(base).nth(1).is_some()
+    {
+        return symbol(Alphabet::Block(base), index);
     }
+    if let Some((index, _)) = (0..).zip(cased(base)).find(|(_, letter)| *letter == small)
+        && cased(base).nth(1).is_some()
+    {
+        return symbol(Alphabet::Cased(base), index);
+    }
+    for (number, single) in (0..).zip(SINGLES.iter()) {
+        if let Ok(index) = single.binary_search(&small) {
+            return symbol(Alphabet::Single(number), u32::try_from(index).expect("some hundreds"));
+        }
+    }
+    Slot::Fixed(c)
+}
+
+/// A byte of what is no text.
+pub fn byte_slot(byte: u8) -> Slot {
+    match byte.checked_sub(0x80) {
+        Some(index) => Slot::Symbol { alphabet: Alphabet::Byte, index: index.into(), upper: false },
+        None => slot(char::from(byte), false),
+    }
+}
+
+/// Letters and digits that are alone in their neighbourhood, as ß, or whose capital is no other one's; those with a capital by themselves.
+/// Each list has its letters by code point.
+static SINGLES: LazyLock<[Vec<char>; 2]> = LazyLock::new(|| {
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    // Beyond it, neighbourhoods are full.
+    for base in (0x80..0x34000).step_by(64) {
+        let (uncased, cased): (Vec<char>, Vec<char>) = (block(base).collect(), cased(base).collect());
+        let others = (base..base + 64).filter_map(char::from_u32).filter(|c| {
+            // What is written small as another letter is masked as that one.
+            let held = !c.is_alphanumeric() || small(*c).0 != *c || is_held(*c);
+            !held && !uncased.contains(c) && !cased.contains(c)
+        });
+        without.extend(others);
+        without.extend(uncased.iter().filter(|_| uncased.len() == 1));
+        with.extend(cased.iter().filter(|_| cased.len() == 1));
+    }
+    without.sort_unstable();
+    [with, without]
+});
+
+fn is_held(small: char) -> bool {
+    RANGES.iter().any(|(first, last, _)| (*first..=*last).contains(&small))
+        || SETS.iter().any(|set| set.contains(small))
+}
+
+/// The small letters among the 64 code points from `base` that have a capital and that no other alphabet holds.
+fn cased(base: u32) -> impl Iterator<Item = char> {
+    let has_capital = |c: char| {
+        let mut upper = c.to_uppercase();
+        let capital = upper.next().filter(|capital| *capital != c && upper.next().is_none());
+        capital.is_some_and(|capital| small(capital) == (c, true))
+    };
+    (base..base + 64)
+        .filter_map(char::from_u32)
+        .filter(move |c| !c.is_ascii() && c.is_alphanumeric() && has_capital(*c) && !is_held(*c))
 }
 
 /// A digit from 1 to 9 as one that stays so.
@@ -140,6 +204,9 @@ impl Alphabet {
             }
             Alphabet::NonZero => 9,
             Alphabet::Block(base) => u32::try_from(block(base).count()).expect("at most 64"),
+            Alphabet::Cased(base) => u32::try_from(cased(base).count()).expect("at most 64"),
+            Alphabet::Single(number) => u32::try_from(SINGLES[usize::from(number)].len()).expect("some hundreds"),
+            Alphabet::Byte => 128,
         }
     }
 
@@ -149,7 +216,10 @@ impl Alphabet {
             Alphabet::Range(number) => u64::from(number),
             Alphabet::Set(number) => 64 + u64::from(number),
             Alphabet::NonZero => 128,
+            Alphabet::Single(number) => 129 + u64::from(number),
+            Alphabet::Byte => 140,
             Alphabet::Block(base) => 256 + u64::from(base),
+            Alphabet::Cased(base) => (1 << 32) + u64::from(base),
         }
     }
 
@@ -162,23 +232,30 @@ impl Alphabet {
             }
             Alphabet::Set(number) => {
                 let small = SETS[usize::from(number)].chars().nth(index as usize);
-                if upper { small.and_then(|small| small.to_uppercase().next()) } else { small }
+                capital(small, upper)
             }
             Alphabet::NonZero => char::from_u32('1' as u32 + index),
             Alphabet::Block(base) => block(base).nth(index as usize),
+            Alphabet::Cased(base) => capital(cased(base).nth(index as usize), upper),
+            Alphabet::Single(number) => capital(SINGLES[usize::from(number)].get(index as usize).copied(), upper),
+            Alphabet::Byte => char::from_u32(0x80 + index),
         };
         found.expect("an index below the alphabet's size")
     }
 }
 
-/// The small letter of a capital that is one character, and whether it was one.
+fn capital(small: Option<char>, upper: bool) -> Option<char> {
+    if upper { small.and_then(|small| small.to_uppercase().next()) } else { small }
+}
+
+/// The small letter of what is written small as one character, and whether it was that one's capital.
 fn small(c: char) -> (char, bool) {
     let mut lower = c.to_lowercase();
     match (lower.next(), lower.next()) {
         (Some(small), None) if small != c => {
             let mut upper = small.to_uppercase();
-            // A capital that is not its small letter's own would not come back.
-            if upper.next() == Some(c) && upper.next().is_none() { (small, true) } else { (c, false) }
+            // A capital that is not its small letter's own, as ẞ, would not come back: it becomes what the small one does.
+            (small, upper.next() == Some(c) && upper.next().is_none())
         }
         _ => (c, false),
     }
@@ -207,9 +284,8 @@ pub fn without_accents(lower: &str) -> String {
 
 /// The uncased letters and digits among the 64 code points from `base` that no other alphabet holds.
 fn block(base: u32) -> impl Iterator<Item = char> {
-    let held = |c: char| RANGES.iter().any(|(first, last, _)| (*first..=*last).contains(&c));
     let uncased = |c: char| c.to_lowercase().eq([c]) && c.to_uppercase().eq([c]);
     (base..base + 64)
         .filter_map(char::from_u32)
-        .filter(move |c| !c.is_ascii() && c.is_alphanumeric() && uncased(*c) && !held(*c))
+        .filter(move |c| !c.is_ascii() && c.is_alphanumeric() && uncased(*c) && !is_held(*c))
 }

@@ -141,6 +141,8 @@ pub enum MaskProblem {
     ShortKey,
     #[error("no column is called {pattern}, which a {what} on line {line} of the rules file names")]
     NoColumn { pattern: String, what: &'static str, line: usize },
+    #[error("no {what} {pattern}, which line {line} of the rules file names")]
+    NothingMet { what: &'static str, pattern: String, line: usize },
     #[error("{column} holds {kind}, and `{transformer}` on line {line} of the rules file does not make them")]
     NotForKind { column: ColumnName, kind: &'static str, transformer: &'static str, line: usize },
     #[error("{column} {why}, and `{transformer}` on line {line} of the rules file can make one value of two")]
@@ -166,6 +168,9 @@ impl MaskProblem {
             }
             MaskProblem::NoColumn { .. } => {
                 "write \"table.column\" or \"schema.table.column\"; `*` stands for any characters".to_owned()
+            }
+            MaskProblem::NothingMet { .. } => {
+                "leave it out, or write it as the database does; `*` stands for any characters".to_owned()
             }
             MaskProblem::NotForKind { kind, .. } => plan::for_kind(kind).to_owned(),
             MaskProblem::NotUnique { .. } => {

@@ -15,7 +15,7 @@ const KEY_DIGITS: usize = 6;
 
 /// What happens to the values of a JSON document.
 pub struct Json {
-    /// The first that meets counts.
+    /// Each for the value that it leads to and all within it; the nearest to a value counts, and of several the first.
     pub paths: Vec<(JsonPath, Transformer)>,
     pub rest: Rest,
     pub texts: Transformer,
@@ -50,6 +50,7 @@ impl Json {
             return Some(());
         }
         match text.as_bytes().first()? {
+            b'{' | b'[' if self.path(taken).is_some_and(Transformer::is_null) => scratch.out.push_str("null"),
             b'{' => {
                 let Entries(entries) = serde_json::from_str::<Entries<'t>>(text).ok()?;
                 scratch.out.push('{');
@@ -57,9 +58,9 @@ impl Json {
                     if at > 0 {
                         scratch.out.push_str(between[0]);
                     }
-                    self.key(&key, scratch);
+                    taken.push(Some(key.clone()));
+                    self.key(&key, taken, scratch);
                     scratch.out.push_str(between[1]);
-                    taken.push(Some(key));
                     self.value(value.get(), between, taken, scratch)?;
                     taken.pop();
                 }
@@ -80,20 +81,33 @@ impl Json {
             }
             b'"' => self.leaf(&serde_json::from_str::<String>(text).ok()?, true, taken, scratch),
             b'-' | b'0'..=b'9' => self.leaf(text, false, taken, scratch),
-            // true, false and null
-            _ => match self.path(taken) {
-                Some(transformer) if transformer.is_null() => scratch.out.push_str("null"),
-                None if self.rest == Rest::Null => scratch.out.push_str("null"),
-                _ => scratch.out.push_str(text),
-            },
+            b'n' => scratch.out.push_str("null"),
+            _ => self.boolean(text, taken, scratch),
         }
         Some(())
     }
 
-    /// A key that is no name of a field, as an address or a number of somebody, is masked like a text.
-    fn key(&self, key: &str, scratch: &mut Scratch) {
-        let digits = key.bytes().filter(u8::is_ascii_digit).count();
-        if self.rest != Rest::Format || (digits < KEY_DIGITS && !key.contains(['@', ' '])) {
+    /// What is no other one by being masked is the same for all: false, unless a rule gives another one.
+    fn boolean(&self, text: &str, taken: &[Option<String>], scratch: &mut Scratch) {
+        let written = match (self.path(taken), self.rest) {
+            (Some(transformer), _) if transformer.keeps() => text,
+            (Some(transformer), _) if transformer.is_null() => "null",
+            (Some(transformer), _) => match transformer.fixed() {
+                Some(fixed) if ["true", "false", "null"].contains(&fixed) => fixed,
+                Some(fixed) => return scratch.out.push_str(&quoted(fixed)),
+                None => "false",
+            },
+            (None, Rest::Keep) => text,
+            (None, Rest::Null) => "null",
+            (None, Rest::Format) => "false",
+        };
+        scratch.out.push_str(written);
+    }
+
+    /// A key that is no name of a field, as an address or a number of somebody, is masked like a text unless what it leads to is kept.
+    fn key(&self, key: &str, taken: &[Option<String>], scratch: &mut Scratch) {
+        let kept = self.path(taken).map_or(self.rest == Rest::Keep, Transformer::keeps);
+        if kept || is_field(key) {
             return scratch.out.push_str(&quoted(key));
         }
         let start = scratch.out.len();
@@ -102,12 +116,14 @@ impl Json {
         scratch.out.push_str(&quoted(&masked));
     }
 
+    /// The transformer of the path that leads to a value, or else to what it lies in, the nearest first.
     fn path(&self, taken: &[Option<String>]) -> Option<&Transformer> {
         if self.paths.is_empty() {
             return None;
         }
         let taken: Vec<_> = taken.iter().map(Option::as_deref).collect();
-        self.paths.iter().find(|(path, _)| path.matches(&taken)).map(|(_, transformer)| transformer)
+        let leads = |end: usize| self.paths.iter().find(|(path, _)| path.matches(&taken[..end]));
+        (1..=taken.len()).rev().find_map(leads).map(|(_, transformer)| transformer)
     }
 
     fn leaf(&self, value: &str, is_text: bool, taken: &[Option<String>], scratch: &mut Scratch) {
@@ -141,6 +157,15 @@ impl Json {
         scratch.out.push_str(exponent);
         written
     }
+}
+
+/// Whether a key is written as names of fields are: letters without accents first, then few digits.
+fn is_field(key: &str) -> bool {
+    let digits = key.bytes().filter(u8::is_ascii_digit).count();
+    key.is_empty()
+        || (key.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '$'))
+            && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'$' | b':'))
+            && digits < KEY_DIGITS)
 }
 
 fn quoted(text: &str) -> String {

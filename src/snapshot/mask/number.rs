@@ -137,7 +137,7 @@ pub fn noise(keyed: &Keyed, text: &str, share: f64, scratch: &mut Scratch) {
     }
 }
 
-/// Days from 0001-01-01 on that are moved among each other; those at the ends stand for "never" and "always".
+/// Days since 1970-01-01 that are moved among each other; those at the ends stand for "never" and "always".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Days {
     first: i64,
@@ -149,32 +149,138 @@ pub const ANY_DAY: Days = Days { first: -719_161, last: 2_932_895 };
 /// 1970-01-02 to 2038-01-18, as MySQL's TIMESTAMP has them.
 pub const UNIX_DAYS: Days = Days { first: 1, last: 24_854 };
 
-/// Moves the date with which the text begins by up to `days`, as the `entity` decides. False, with nothing written, if it begins with none.
-pub fn date(keyed: &Keyed, text: &str, days: u32, entity: &[u8], range: Days, scratch: &mut Scratch) -> bool {
-    let Some((day, rest)) = day(text) else { return false };
-    if !(range.first..=range.last).contains(&day) || rest.ends_with("BC") {
-        scratch.out.push_str(text);
-        return true;
+/// Days that Postgres has beside, each with as many digits in its year: before Christ, and after 9999.
+const FAR_DAYS: &[Days] = &[
+    Days { first: -2_440_587, last: -719_163 },
+    Days { first: 2_932_897, last: 35_804_721 },
+    Days { first: 35_804_722, last: 106_762_573 },
+    Days { first: 106_762_574, last: 364_522_971 },
+    Days { first: 364_522_972, last: 2_145_042_540 },
+];
+
+/// Years of which a date that no calendar has becomes one of another.
+const YEARS: i64 = 8;
+
+/// How dates are moved.
+#[derive(Clone, Copy)]
+pub enum Move<'m> {
+    /// Each by itself, among those around it: equal ones alike, and no two to the same day.
+    Alone,
+    /// All of the entity by as many days.
+    Like(&'m [u8]),
+}
+
+/// The keys and days of a column's dates.
+pub struct Dates {
+    /// Decides about entities, whose dates may stand in many columns.
+    pub shared: Keyed,
+    /// Of the columns that hold the same things.
+    pub own: Keyed,
+    /// The most by which a date is moved; at least 1.
+    pub days: u32,
+    pub range: Days,
+}
+
+impl Dates {
+    /// Moves the date with which the text begins. Zero dates, the first and the last day stay. False, with nothing written, if it begins
+    /// with none.
+    pub fn date(&self, text: &str, by: Move<'_>, scratch: &mut Scratch) -> bool {
+        let Some((day, rest)) = day(text) else { return self.odd(text, scratch) };
+        if rest.ends_with("BC") {
+            return self.odd(text, scratch);
+        }
+        if !(self.range.first..=self.range.last).contains(&day) {
+            scratch.out.push_str(text);
+            return true;
+        }
+        let moved = match by {
+            Move::Alone => self.alone(day, self.range),
+            Move::Like(entity) => self.like(day, entity),
+        };
+        let (year, month, day) = civil(moved);
+        scratch.out.push_str(&format!("{year:04}-{month:02}-{day:02}{rest}"));
+        true
     }
-    let drawn = keyed.draw(entity, 2 * days as usize);
-    let size = range.last - range.first + 1;
-    // Backwards by 1 to `days`, or forwards.
-    let shift = i64::try_from(drawn).expect("a few thousand days") - i64::from(days);
-    let shift = if shift >= 0 { shift + 1 } else { shift };
-    let shift = if shift % size == 0 { 1 } else { shift };
-    let (year, month, day) = civil(range.first + (day - range.first + shift).rem_euclid(size));
-    let two = |number: i64, out: &mut String| {
-        out.push(char::from(b'0' + (number / 10) as u8));
-        out.push(char::from(b'0' + (number % 10) as u8));
-    };
-    two(year / 100, &mut scratch.out);
-    two(year % 100, &mut scratch.out);
-    scratch.out.push('-');
-    two(month, &mut scratch.out);
-    scratch.out.push('-');
-    two(day, &mut scratch.out);
-    scratch.out.push_str(rest);
-    true
+
+    fn like(&self, day: i64, entity: &[u8]) -> i64 {
+        let size = self.range.last - self.range.first + 1;
+        let drawn = self.shared.draw(entity, 2 * self.days as usize);
+        // Backwards by 1 to `days`, or forwards.
+        let shift = i64::try_from(drawn).expect("a few thousand days") - i64::from(self.days);
+        let shift = if shift >= 0 { shift + 1 } else { shift };
+        let shift = if shift % size == 0 { 1 } else { shift };
+        self.range.first + (day - self.range.first + shift).rem_euclid(size)
+    }
+
+    /// Another day of the run of days in which it lies; where runs begin is secret.
+    fn alone(&self, day: i64, range: Days) -> i64 {
+        let (length, size) = (i64::from(self.days) + 1, range.last - range.first + 1);
+        let offset = self.own.draw(b"where runs begin", self.days as usize) as i64;
+        // One day alone at the end goes with the run before it.
+        let runs = ((size + offset + length - 2) / length).max(1);
+        let run = ((day - range.first + offset) / length).min(runs - 1);
+        let start = (run * length - offset).max(0);
+        let end = if run + 1 == runs { size } else { (run + 1) * length - offset };
+        let (at, size) = ((day - range.first - start).unsigned_abs(), (end - start).unsigned_abs());
+        let moved = self.own.next(at.into(), size.into(), (range.first + start).unsigned_abs());
+        range.first + start + i64::try_from(moved).expect("below the days of a range")
+    }
+
+    /// Dates that are none of the plain calendar: with zeros for the month or the day, with a day that the month has not, before Christ,
+    /// after 9999.
+    fn odd(&self, text: &str, scratch: &mut Scratch) -> bool {
+        let Some(([year, month, day], rest)) = parts(text) else { return false };
+        let before = rest.ends_with("BC");
+        if before || year > 9999 {
+            let days = days_from(if before { 1 - year } else { year }, month, day);
+            let Some(range) = FAR_DAYS.iter().find(|range| (range.first..=range.last).contains(&days)) else {
+                return false;
+            };
+            let (year, month, day) = civil(self.alone(days, *range));
+            let year = if before { 1 - year } else { year };
+            scratch.out.push_str(&format!("{year:04}-{month:02}-{day:02}{rest}"));
+            return true;
+        }
+        if (year, month, day) == (0, 0, 0) {
+            scratch.out.push_str(text);
+            return true;
+        }
+        // Those of the same sort within some years.
+        let is_day = |year: i64, month: i64, day: i64| {
+            month == 0 || day == 0 || civil(days_from(year, month, day)) == (year, month, day)
+        };
+        let sort = |year: i64, month: i64, day: i64| (year == 0, month == 0, day == 0, is_day(year, month, day));
+        let of = |value: i64| (year - year % YEARS + value / (13 * 32), value / 32 % 13, value % 32);
+        let value = (year % YEARS * 13 + month) * 32 + day;
+        let own = sort(year, month, day);
+        if month > 12 || day > 31 || (own.3 && year > 0 && month > 0 && day > 0) {
+            return false;
+        }
+        let masked = self.own.next_where(
+            u128::from(value.unsigned_abs()),
+            u128::from((YEARS * 13 * 32).unsigned_abs()),
+            (1 << 32) + (year / YEARS).unsigned_abs(),
+            |value| {
+                let (year, month, day) = of(i64::try_from(value).expect("some thousand"));
+                sort(year, month, day) == own
+            },
+        );
+        let (year, month, day) = of(i64::try_from(masked).expect("some thousand"));
+        scratch.out.push_str(&format!("{year:04}-{month:02}-{day:02}{rest}"));
+        true
+    }
+}
+
+/// Year, month and day as they are written, and what comes after them.
+fn parts(text: &str) -> Option<([i64; 3], &str)> {
+    let (year, rest) = text.split_once('-')?;
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let shaped =
+        (4..=7).contains(&year.len()) && digits(year) && rest.is_char_boundary(5) && rest.as_bytes()[2] == b'-';
+    if !shaped || !digits(&rest[..2]) || !digits(&rest[3..5]) || rest[5..].starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    Some(([year.parse().ok()?, rest[..2].parse().ok()?, rest[3..5].parse().ok()?], &rest[5..]))
 }
 
 /// Whether the text is a date, perhaps with a time.

@@ -3,7 +3,7 @@
 use super::cycle::Master;
 use super::transformer::{Holds, Transformer};
 use super::{Column, ColumnMask, ColumnName, Equality, KEY_BYTES_MIN, Kind, MaskProblem, Table, number};
-use crate::scenario::rules::{ColumnPattern, Mask, Of, Reference, Rules, Transform};
+use crate::scenario::rules::{ColumnPattern, Glob, Mask, Of, Reference, Rules, Transform};
 
 /// Index of a table and of a column in it.
 type At = (usize, usize);
@@ -105,7 +105,7 @@ pub fn domains(rules: &Rules, tables: &[Table]) -> Vec<Vec<At>> {
     };
     for reference in &rules.references {
         match reference {
-            Reference::Plain { from, to } => {
+            Reference::Plain { from, to, .. } => {
                 for pair in from.iter().zip(to) {
                     tie_all(&[pair.0, pair.1]);
                 }
@@ -159,18 +159,48 @@ struct Plan<'p> {
 }
 
 impl Plan<'_> {
-    /// A misspelt column would stay as it is.
+    /// What is misspelt would stay as it is.
     fn patterns_meet(&mut self) {
-        let masks = self.rules.masks.iter().filter_map(|mask| match &mask.of {
-            Of::Columns(patterns) => Some(("mask", patterns, mask.line)),
-            Of::Names(_) | Of::Types(_) => None,
-        });
-        let domains = self.rules.domains.iter().map(|domain| ("domain", &domain.columns, domain.line));
-        for (what, patterns, line) in masks.chain(domains) {
+        let mut missing = Vec::new();
+        let columns = || self.tables.iter().flat_map(|table| &table.columns);
+        let mut columns_meet = |what, patterns: &[&ColumnPattern], line| {
             for pattern in patterns.iter().filter(|pattern| met(pattern, self.tables).is_empty()) {
-                self.problems.push(MaskProblem::NoColumn { pattern: pattern.to_string(), what, line });
+                missing.push(MaskProblem::NoColumn { pattern: pattern.to_string(), what, line });
+            }
+        };
+        for domain in &self.rules.domains {
+            columns_meet("domain", &domain.columns.iter().collect::<Vec<_>>(), domain.line);
+        }
+        for reference in &self.rules.references {
+            columns_meet("reference", &reference.columns(), reference.line());
+        }
+        for mask in &self.rules.masks {
+            if let Of::Columns(patterns) = &mask.of {
+                columns_meet("mask", &patterns.iter().collect::<Vec<_>>(), mask.line);
             }
         }
+        for mask in &self.rules.masks {
+            let none =
+                |what, pattern: &Glob| MaskProblem::NothingMet { what, pattern: pattern.to_string(), line: mask.line };
+            match &mask.of {
+                Of::Columns(_) => {}
+                Of::Names(names) => {
+                    let missed = names.iter().filter(|name| !columns().any(|column| name.matches(&column.name)));
+                    missing.extend(missed.map(|name| none("column is called", name)));
+                }
+                Of::Types(types) => {
+                    let missed = types.iter().filter(|kind| !columns().any(|column| kind.matches(&column.type_name)));
+                    missing.extend(missed.map(|kind| none("column has the type", kind)));
+                }
+            }
+        }
+        for sample in &self.rules.sample.tables {
+            if !self.tables.iter().any(|table| sample.table.matches(&table.schema, &table.name)) {
+                let (what, pattern) = ("table is called", sample.table.to_string());
+                missing.push(MaskProblem::NothingMet { what, pattern, line: sample.line });
+            }
+        }
+        self.problems.extend(missing);
     }
 
     fn column(&self, at: At) -> (&Table, &Column) {
@@ -231,7 +261,9 @@ impl Plan<'_> {
             _ => None,
         };
         let columns = || domain.iter().map(|at| self.column(*at).1);
+        let of_domain = self.name(domain[0]).to_string();
         let holds = Holds {
+            domain: &of_domain,
             kind: &self.column(at).1.kind,
             most: columns().filter_map(|column| column.length).min(),
             fold_accents: columns().any(|column| column.equality == Equality::Accents),

@@ -4,9 +4,10 @@ use regex::Regex;
 
 use super::cycle::{Keyed, Master};
 use super::format::Scratch;
+use super::letters::byte_slot;
 use super::lists::{Draw, Lists};
 use super::nested::{Json, array};
-use super::number::{self, ANY_DAY, Days, UNIX_DAYS};
+use super::number::{self, ANY_DAY, Dates, Move, UNIX_DAYS};
 use super::shape::{RESERVED, Texts};
 use super::{Kind, address};
 use crate::scenario::rules::{Locale, Piece, Transform};
@@ -14,6 +15,8 @@ use crate::scenario::rules::{Locale, Piece, Transform};
 /// What is known of the column beside its rule.
 #[derive(Debug, Clone, Copy)]
 pub struct Holds<'k> {
+    /// Tells the columns that hold the same things from all others.
+    pub domain: &'k str,
     pub kind: &'k Kind,
     /// Characters that it takes.
     pub most: Option<usize>,
@@ -24,6 +27,8 @@ pub struct Transformer {
     what: What,
     keyed: Keyed,
     lists: &'static Lists,
+    /// No two values become one.
+    injective: bool,
     most: Option<usize>,
     fold_accents: bool,
 }
@@ -39,8 +44,8 @@ enum What {
     },
     Template(Vec<Part>),
     Date {
-        days: u32,
-        range: Days,
+        dates: Box<Dates>,
+        together: bool,
         typed: bool,
     },
     /// A number of a column of numbers.
@@ -91,9 +96,14 @@ impl Transformer {
                 texts: inner(&Transform::Format { keep_first: 0, keep_last: 0 }, None)?,
                 numbers: inner(&Transform::Integer, None)?,
             })),
-            (kind, Transform::Date { days, .. }) => What::Date {
-                days: *days,
-                range: if *kind == Kind::UnixTimestamp { UNIX_DAYS } else { ANY_DAY },
+            (kind, Transform::Date { days, together, .. }) => What::Date {
+                dates: Box::new(Dates {
+                    shared: master.keyed(transform.name()),
+                    own: master.keyed(&format!("{} {}", transform.name(), holds.domain)),
+                    days: *days,
+                    range: if *kind == Kind::UnixTimestamp { UNIX_DAYS } else { ANY_DAY },
+                }),
+                together: *together,
                 typed: *kind != Kind::Text,
             },
             (Kind::Integer { .. } | Kind::Numeric | Kind::Float, Transform::Integer | Transform::Noise { .. }) => {
@@ -103,11 +113,31 @@ impl Transformer {
         };
         let keyed = master.keyed(transform.name());
         let Holds { most, fold_accents, .. } = holds;
-        Some(Transformer { what, keyed, lists: Lists::of(locale), most, fold_accents })
+        Some(Transformer {
+            what,
+            keyed,
+            lists: Lists::of(locale),
+            injective: transform.is_injective(),
+            most,
+            fold_accents,
+        })
     }
 
     pub fn is_null(&self) -> bool {
         matches!(self.what, What::Null)
+    }
+
+    /// Whether values stay as they are.
+    pub fn keeps(&self) -> bool {
+        matches!(self.what, What::Plain(Transform::Keep))
+    }
+
+    /// What every value becomes, where that is the same text.
+    pub fn fixed(&self) -> Option<&str> {
+        match &self.what {
+            What::Fixed(text) => Some(text),
+            _ => None,
+        }
     }
 
     /// Masks one field in place. NULL stays, and so does what is empty or nothing but spaces, save that all become NULL where the rule
@@ -136,17 +166,28 @@ impl Transformer {
                 bytes.extend_from_slice(scratch.out.as_bytes());
             }
             Err(_) => {
-                // Not text in the database's encoding: each byte by itself, ASCII letters and digits among their like.
-                let text: String =
-                    bytes.iter().map(|byte| if byte.is_ascii() { char::from(*byte) } else { '\u{80}' }).collect();
-                self.texts().format(&text, scratch);
-                for (byte, c) in bytes.iter_mut().zip(scratch.out.chars()) {
-                    if byte.is_ascii() {
-                        *byte = u8::try_from(u32::from(c)).expect("ASCII letters become such");
-                    }
+                if self.injective {
+                    self.bytes(bytes, scratch);
+                } else if self.apply(&String::from_utf8_lossy(bytes), entity, scratch) {
+                    bytes.clear();
+                    bytes.extend_from_slice(scratch.out.as_bytes());
+                } else {
+                    *field = None;
                 }
             }
         }
+    }
+
+    /// Masks what is not text in the database's encoding, and stays so: ASCII letters and digits among their like, all other bytes among
+    /// each other.
+    fn bytes(&self, bytes: &mut Vec<u8>, scratch: &mut Scratch) {
+        let byte = |c: char| u8::try_from(u32::from(c)).expect("ASCII, or one of the 128 characters after it");
+        scratch.slots.clear();
+        scratch.slots.extend(bytes.iter().map(|byte| byte_slot(*byte)));
+        let is_text = |masked: &str| std::str::from_utf8(&masked.chars().map(byte).collect::<Vec<_>>()).is_ok();
+        scratch.write_masked(&self.keyed, Some(&|masked| !is_text(masked)));
+        bytes.clear();
+        bytes.extend(scratch.out.chars().map(byte));
     }
 
     /// Appends what becomes of a value that is not empty to `scratch.out`; false if it becomes NULL.
@@ -180,14 +221,19 @@ impl Transformer {
                 }
                 self.cut(start, scratch);
             }
-            What::Date { days, range, typed } => {
-                if *typed || number::is_date(text) {
-                    // Words as "infinity" stay where a type has them.
-                    if !number::date(&self.keyed, text, *days, entity.unwrap_or_default(), *range, scratch) {
-                        scratch.out.push_str(text);
-                    }
-                } else {
+            What::Date { dates, together, typed } => {
+                let by = match entity {
+                    Some(entity) if !entity.is_empty() => Move::Like(entity),
+                    _ if *together => Move::Like(b""),
+                    // Rows of nobody have nothing in common.
+                    _ => Move::Alone,
+                };
+                if *typed && ["infinity", "-infinity"].contains(&text) {
+                    scratch.out.push_str(text);
+                } else if !(*typed || number::is_date(text)) {
                     self.otherwise(text, &number::is_date, scratch);
+                } else if !dates.date(text, by, scratch) {
+                    self.texts().format(text, scratch);
                 }
             }
             // Not a number, and the infinite ones, are no other than themselves.
@@ -279,6 +325,7 @@ fn keeper(master: &Master) -> Option<Transformer> {
         what: What::Plain(Transform::Keep),
         keyed: master.keyed("keep"),
         lists: Lists::of(Locale::default()),
+        injective: true,
         most: None,
         fold_accents: false,
     })

@@ -290,11 +290,11 @@ fn resolved(reference: &RuleReference, tables: &[Table]) -> Result<Vec<Reference
         found.map(|found| (found[0].0, found.iter().map(|(_, column)| *column).collect::<Vec<_>>()))
     };
     match reference {
-        RuleReference::Plain { from, to } => {
+        RuleReference::Plain { from, to, .. } => {
             let ((from, from_columns), (to, to_columns)) = (all(from)?, all(to)?);
             Ok(vec![Reference { from, from_columns, to, to_columns, when: None }])
         }
-        RuleReference::Polymorphic { kind, id, to } => {
+        RuleReference::Polymorphic { kind, id, to, .. } => {
             let ((from, kind), (_, id)) = (column(kind, tables)?, column(id, tables)?);
             let one = |(value, to): &(String, ColumnPattern)| {
                 let (to, to_column) = column(to, tables)?;

@@ -111,6 +111,27 @@ fn no_two_values_become_one() {
     }
 }
 
+/// Whatever is a letter or a digit of any script becomes another one, and none becomes that of two which differ but for case.
+#[test]
+fn every_letter_becomes_another_one() {
+    use super::super::letters::{Slot, slot};
+    let mut alphabets: HashMap<u64, u32> = HashMap::new();
+    let mut seen = HashMap::new();
+    for c in ('\0'..'\u{34000}').filter(|c| c.is_alphanumeric()) {
+        let Slot::Symbol { alphabet, index, upper } = slot(c, false) else { panic!("{c:?} stays") };
+        let size = *alphabets.entry(alphabet.id()).or_insert_with(|| alphabet.size());
+        assert!(size > 1 && index < size, "{c:?} is one of {size}");
+        if let Some(other) = seen.insert((alphabet.id(), index, upper), c) {
+            assert_eq!(char::to_lowercase(other).to_string(), c.to_lowercase().to_string(), "{other:?} {c:?}");
+        }
+    }
+    let mut one = One::text("format");
+    for text in ["გიორგი", "Əliyev", "ß", "ÿ", "İ", "ı", "²", "ς", "ᎠᎡ", "ẞ"] {
+        let masked = one.mask(text);
+        assert!(masked.chars().zip(text.chars()).any(|(one, other)| one != other), "{text}: {masked}");
+    }
+}
+
 /// Small domains whole: the values of one shape become each other.
 #[test]
 fn small_domains_are_permuted() {
@@ -272,7 +293,13 @@ proptest! {
         one.0.row(&mut fields);
         let [field] = fields;
         let masked = field.unwrap();
-        prop_assert_eq!(std::str::from_utf8(&masked).is_ok(), std::str::from_utf8(&bytes).is_ok());
+        let is_text = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok();
+        // What is drawn or hashed is text, whatever it is drawn for.
+        prop_assert!(is_text(&masked) || !is_text(&bytes));
+        if ["format", "email", "date", "integer", "uuid"].contains(&transforms[at % transforms.len()]) {
+            prop_assert_eq!(is_text(&masked), is_text(&bytes));
+            prop_assert!(masked != bytes || is_text(&bytes));
+        }
         prop_assert_eq!(masked.is_empty(), bytes.is_empty());
         let mut fields = [None];
         one.0.row(&mut fields);

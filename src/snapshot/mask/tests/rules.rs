@@ -105,13 +105,28 @@ fn what_would_break_a_column_is_refused() {
     assert!(said(kept, &tables())[0].contains("users.email and public.orders.user_email hold the same things"));
     let schema = "[[mask]]\ncolumn = \"users.name\"\nas = { fixed = \"a\" }\n[[mask]]\ncolumn = \"public.users.name\"\nas = { fixed = \"b\" }\n";
     assert_eq!(masked(schema, &tables(), "users", &["1", "e", "1980-01-01", "x"])[3], "b");
+    for (rules, wanted) in [
+        ("[[mask]]\nname = [\"email\", \"emial\"]\nas = \"email\"\n", "no column is called emial, which line 1"),
+        ("\n[[mask]]\ntype = \"citext\"\nas = \"email\"\n", "no column has the type citext, which line 2"),
+        (
+            "[sample.tables]\nusers = \"all\"\n\"public.user\" = \"all\"\n",
+            "no table is called public.user, which line 3",
+        ),
+        (
+            "[[reference]]\nfrom = \"letters.from\"\nto = \"users.email\"\n",
+            "no column is called letters.from, which a reference on line 1",
+        ),
+    ] {
+        let said = said(rules, &tables());
+        assert!(said.len() == 1 && said[0].contains(wanted), "{said:#?}");
+    }
     let domain = "[[domain]]\ncolumns = [\"users.email\", \"letter.to\"]\n";
     assert_eq!(
         said(domain, &tables()),
         ["no column is called letter.to, which a domain on line 1 of the rules file names"]
     );
     let short = Masker::new(&parse(Path::new("r"), "[[mask]]\nname = \"x\"\nas = \"email\"").unwrap(), "short", &[]);
-    assert_eq!(short.err().unwrap().problems, [MaskProblem::ShortKey]);
+    assert!(short.err().unwrap().problems.contains(&MaskProblem::ShortKey));
 }
 
 #[test]
