@@ -100,11 +100,11 @@ async fn differences(before: &Endpoint, after: &Endpoint) -> String {
     text(&compare(before, after, &options).await.expect("both can be compared"))
 }
 
-/// Roles, with what they may and what is set for them, but for the superuser.
+/// The fixtures' roles, with what they may and what is set for them. The server is shared, and others make their own.
 async fn roles(endpoint: &Endpoint) -> Vec<String> {
     let sql = "SELECT format('%s %s %s %s %s', r.rolname, r.rolcanlogin, r.rolconnlimit, r.rolconfig,
                       ARRAY(SELECT m.roleid::regrole::text FROM pg_auth_members m WHERE m.member = r.oid))
-                 FROM pg_roles r WHERE r.rolname ~ '^(capture|diff)_' ORDER BY 1";
+                 FROM pg_roles r WHERE r.rolname IN ('capture_app', 'capture_group', 'diff_app', 'diff_reader') ORDER BY 1";
     open(endpoint).await.client.query(sql, &[]).await.expect("it answers").iter().map(|row| row.get(0)).collect()
 }
 
