@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
+use super::folder::private_file;
 use super::{Chunk, Damage};
 use crate::snapshot::rows;
 
@@ -69,7 +70,7 @@ impl ChunkWriter {
     /// # Errors
     /// The file cannot be made.
     pub fn create(path: &Path, file: String) -> io::Result<ChunkWriter> {
-        let target = BufWriter::with_capacity(BUFFER, Counted::new(File::create_new(path)?));
+        let target = BufWriter::with_capacity(BUFFER, Counted::new(private_file().create_new(true).open(path)?));
         let encoder = zstd::Encoder::new(target, LEVEL)?;
         Ok(ChunkWriter { file, encoder, hasher: blake3::Hasher::new(), rows: 0, bytes: 0 })
     }

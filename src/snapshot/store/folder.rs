@@ -1,7 +1,8 @@
-//! A folder while a capture fills it: begun under a lock, sealed at the end, or taken away again.
+//! A folder while a capture fills it: begun under a lock, sealed at the end, or taken away again. What it holds is its owner's alone.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -11,6 +12,9 @@ use super::{Contents, DATA, FORMAT, MANIFEST, Manifest, SCHEMA, StoreError, UNFI
 
 /// Where the manifest is written before it gets its name.
 const TEMPORARY: &str = "manifest.json.new";
+
+const FOLDER: u32 = 0o700;
+const FILE: u32 = 0o600;
 
 /// A folder that is being filled. Nobody else writes to it as long as this lives.
 pub struct Begun {
@@ -41,7 +45,9 @@ pub fn begin(folder: &Path, source: &str) -> Result<Begun, StoreError> {
         other => other,
     };
     let is_ours = !folder.exists();
-    fs::create_dir_all(folder).map_err(not_writable)?;
+    if is_ours {
+        folder.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| make_private(folder)).map_err(not_writable)?;
+    }
     if folder.join(MANIFEST).exists() {
         return Err(StoreError::Taken { path: folder.to_owned() });
     }
@@ -50,7 +56,7 @@ pub fn begin(folder: &Path, source: &str) -> Result<Begun, StoreError> {
     if !started_over && fs::read_dir(folder).map_err(not_writable)?.next().is_some() {
         return Err(StoreError::NotEmpty { path: folder.to_owned() });
     }
-    let mut lock = File::options().create(true).truncate(false).write(true).open(&unfinished).map_err(not_writable)?;
+    let mut lock = private_file().create(true).truncate(false).open(&unfinished).map_err(not_writable)?;
     if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Err(StoreError::InUse { path: folder.to_owned() });
     }
@@ -62,8 +68,10 @@ pub fn begin(folder: &Path, source: &str) -> Result<Begun, StoreError> {
     let text = Unfinished { format: FORMAT, started: jiff::Timestamp::now(), source };
     let text = serde_json::to_string_pretty(&text).expect("plain data of strings and numbers") + "\n";
     let written = lock.set_len(0).and_then(|()| lock.write_all(text.as_bytes())).and_then(|()| {
-        fs::create_dir(folder.join(SCHEMA))?;
-        fs::create_dir(folder.join(DATA))
+        // A killed capture of an older version may have left it readable by others.
+        lock.set_permissions(Permissions::from_mode(FILE))?;
+        make_private(&folder.join(SCHEMA))?;
+        make_private(&folder.join(DATA))
     });
     let begun = Begun { folder: folder.to_owned(), is_ours, started_over, _lock: lock };
     match written {
@@ -86,7 +94,7 @@ impl Begun {
     /// It cannot be made.
     pub fn make_table(&self, table: usize) -> Result<(), StoreError> {
         let path = self.folder.join(DATA).join(number(table));
-        fs::create_dir(&path).map_err(|error| StoreError::of_write(&path, error))
+        make_private(&path).map_err(|error| StoreError::of_write(&path, error))
     }
 
     /// Where a chunk goes, and its name in the manifest; both from 0.
@@ -117,6 +125,8 @@ impl Begun {
         for entry in fs::read_dir(&schema).map_err(failed(&schema))? {
             let path = entry.map_err(failed(&schema))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            // Programs that write here give what the umask leaves.
+            fs::set_permissions(&path, Permissions::from_mode(FILE)).map_err(failed(&path))?;
             sync(&path).map_err(failed(&path))?;
             files.push(stored_file(&path, &name).map_err(failed(&path))?);
         }
@@ -130,7 +140,7 @@ impl Begun {
         sync(&data).map_err(failed(&data))?;
         let (manifest, text) = Manifest::sealed(contents, files);
         let (temporary, path) = (self.folder.join(TEMPORARY), self.folder.join(MANIFEST));
-        let written = File::create(&temporary).and_then(|mut file| {
+        let written = private_file().create(true).truncate(true).open(&temporary).and_then(|mut file| {
             file.write_all(text.as_bytes())?;
             file.sync_all()
         });
@@ -166,6 +176,17 @@ fn clear(folder: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+fn make_private(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(FOLDER).create(folder)
+}
+
+/// To be written.
+pub(super) fn private_file() -> OpenOptions {
+    let mut options = File::options();
+    options.write(true).mode(FILE);
+    options
 }
 
 fn sync(path: &Path) -> io::Result<()> {

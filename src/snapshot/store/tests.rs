@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::engine::EngineKind;
@@ -88,6 +89,27 @@ async fn a_folder_is_whole_as_it_was_written() {
     assert!(matches!(begin(&folder, "x").err(), Some(StoreError::Taken { .. })));
     let rows: Vec<_> = manifest.production_rows().into_iter().collect();
     assert_eq!(rows, [("log".to_owned(), 1), ("orders".to_owned(), 3)]);
+}
+
+/// The archive is written as client programs do it, under the umask alone.
+#[test]
+fn what_is_written_is_its_owners_alone() {
+    let room = tempfile::tempdir().unwrap();
+    let folder = room.path().join("shop");
+    fill(&folder);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let mut below = vec![folder];
+    let mut files = 0;
+    while let Some(path) = below.pop() {
+        if path.is_dir() {
+            assert_eq!(mode(&path), 0o700, "{}", path.display());
+            below.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else {
+            assert_eq!(mode(&path), 0o600, "{}", path.display());
+            files += 1;
+        }
+    }
+    assert_eq!(files, 5, "manifest, archive, three chunks");
 }
 
 /// Each damage alone, and what is told of it.
