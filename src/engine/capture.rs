@@ -66,7 +66,14 @@ impl SourceError {
             SourceError::Read(ReadError::Connect { .. }) => {
                 "see that the server at the URL answers, and lets the role in"
             }
-            SourceError::Read(_) | SourceError::Cancelled => return None,
+            SourceError::Read(ReadError::TooOld { .. }) => "restore a dump of that server's own programs instead",
+            SourceError::Read(ReadError::Query { .. }) => {
+                "see the server's log, that its role may read it, and that no release changes it meanwhile; then start it again"
+            }
+            SourceError::Read(ReadError::Form { .. }) => {
+                "see that the URL leads to the server itself, and not to what stands in for it"
+            }
+            SourceError::Cancelled => return None,
         })
     }
 }
@@ -292,9 +299,9 @@ impl Source {
     ///
     /// # Errors
     /// The server refuses; in the stream, it ends before the rows do.
-    pub async fn rows<'a>(&'a self, session: usize, table: &'a Table, part: &Part) -> Result<Rows<'a>, ReadError> {
+    pub async fn rows<'a>(&'a self, session: usize, table: &'a Table, part: &Part) -> Result<Rows<'a>, SourceError> {
         match self {
-            Source::Postgres(source) => source.rows(session, table, part).await,
+            Source::Postgres(source) => source.rows(session, table, part).await.map(|rows| rows as Rows<'a>),
             Source::Mysql(source) => Ok(source.rows(session, table, part)),
         }
     }

@@ -17,7 +17,8 @@ use crate::engine::endpoint::Endpoint;
 const SETTINGS: &str = "
     SET search_path = pg_catalog; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'postgres';
     SET bytea_output = 'hex'; SET xmloption = 'content'; SET lc_monetary = 'C'; SET row_security = off; SET jit = off;
-    SET idle_in_transaction_session_timeout = 0";
+    SET idle_in_transaction_session_timeout = 0; SET statement_timeout = 0;
+    SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'";
 
 /// Settings of a role that are lists: their text has its quotes already.
 const LISTS: [&str; 6] = [

@@ -25,6 +25,16 @@ const SETTINGS: &str = "
     SET idle_in_transaction_session_timeout = 0; SET default_transaction_deferrable = off; SET jit = off;
     SET work_mem = '32MB'";
 
+/// From 17 on sessions have a limit for whole transactions, of which this is one.
+///
+/// A client that is gone without a word would leave its locks there for hours: two of the system's hours until the first probe. The last is of
+/// what was sent and is not taken, which a slow client's rows are as well.
+const LATER: &str = "
+    SELECT set_config(s.name, l.value, false)
+      FROM (VALUES ('transaction_timeout', '0'), ('tcp_keepalives_idle', '60'), ('tcp_keepalives_interval', '15'),
+                   ('tcp_keepalives_count', '4'), ('tcp_user_timeout', '900000')) l(name, value)
+      JOIN pg_settings s ON s.name = l.name";
+
 /// For [`cancel`].
 pub type Canceller = CancelToken;
 
@@ -133,6 +143,7 @@ async fn open(endpoint: &Endpoint) -> Result<Connection, ReadError> {
         |source: tokio_postgres::Error| ReadError::Connect { at: format!("{endpoint:?}"), source: source.into() };
     let connection = connect(endpoint, CONNECT_DEADLINE).await.map_err(failed)?;
     connection.client.batch_execute(SETTINGS).await.map_err(failed)?;
+    connection.client.batch_execute(LATER).await.map_err(failed)?;
     connection.client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map_err(failed)?;
     Ok(connection)
 }

@@ -10,7 +10,6 @@ use tokio_util::task::TaskTracker;
 
 use super::{CaptureError, Job, RowTransform, Work, of_file};
 use crate::engine::capture::{Source, SourceError};
-use crate::engine::reading::ReadError;
 use crate::snapshot::rows;
 use crate::snapshot::store::{Begun, Chunk, ChunkWriter};
 
@@ -60,7 +59,7 @@ async fn chunk(
     drop(to);
     let written = written.await.expect("writing does not panic");
     match (read, written) {
-        (Err(Stopped::Read(error)), _) => Err(SourceError::from(error).into()),
+        (Err(Stopped::Read(error)), _) => Err(error.into()),
         (_, Err(error)) => Err(error),
         (Ok(rows), Ok(chunk)) => Ok((rows, chunk)),
         (Err(Stopped::Asked | Stopped::Unheard), Ok(_)) => Err(CaptureError::Cancelled),
@@ -68,7 +67,7 @@ async fn chunk(
 }
 
 enum Stopped {
-    Read(ReadError),
+    Read(SourceError),
     Asked,
     /// The thread has ended, and says why.
     Unheard,
@@ -87,7 +86,7 @@ async fn read(
         let mut piece = BytesMut::with_capacity(PIECE);
         let mut all = 0;
         while let Some(some) = rows.next().await {
-            piece.extend_from_slice(&some.map_err(Stopped::Read)?);
+            piece.extend_from_slice(&some.map_err(|error| Stopped::Read(error.into()))?);
             if piece.len() >= PIECE {
                 all += hand_on(work, &mut piece, to).await?;
             }

@@ -38,7 +38,7 @@ pub(super) struct Found {
 
 pub(super) fn lockable() -> String {
     format!(
-        "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        "SELECT n.nspname::text, c.relname::text, c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
           WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND {OWN} AND {OF_USERS}
             AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
           ORDER BY c.oid"
@@ -52,6 +52,15 @@ pub(super) fn rewritten_since() -> String {
           WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND {OWN} AND {OF_USERS}
             AND c.relfilenode IS DISTINCT FROM pg_relation_filenode(c.oid)
           ORDER BY 1, 2"
+    )
+}
+
+/// Tables whose name by now is another table's, or nobody's. The offset keeps names in schemas that are closed to the role from being looked up.
+pub(super) fn renamed_since() -> String {
+    format!(
+        "SELECT l.schema, l.name FROM ({} OFFSET 0) l(schema, name, oid)
+          WHERE to_regclass(format('%I.%I', l.schema, l.name)) IS DISTINCT FROM l.oid::regclass ORDER BY 1, 2",
+        lockable()
     )
 }
 

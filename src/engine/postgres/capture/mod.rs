@@ -18,7 +18,7 @@ use super::names::quote;
 use super::reading::{Reading, begin, query_failed};
 use crate::engine::capture::{Database, Part, Planned, Rows, SourceError, Table};
 use crate::engine::endpoint::Endpoint;
-use crate::engine::reading::{Canceller, ReadError};
+use crate::engine::reading::Canceller;
 
 /// From here on a condition on `ctid` reads those pages alone.
 const HAS_TID_RANGES: u32 = 140_000;
@@ -27,6 +27,10 @@ const LOCK_TIMEOUT: &str = "5s";
 
 /// Locks that are asked for before the first is answered.
 const LOCKS_AHEAD: usize = 64;
+
+/// A server has room for 64 locks a connection, of all sessions together, as it is delivered. With more than this the first session alone
+/// locks: the others' locks then come with what they read, behind whoever waits for one that excludes them.
+const LOCKS_MOST: usize = 2000;
 
 /// No lock is waited for long, no other processor is used, and rows come in the order of their pages.
 const SETTINGS: &str =
@@ -62,6 +66,10 @@ impl Source {
         let source = Source { readings, endpoint: endpoint.clone() };
         source.lock().await?;
         Ok(source)
+    }
+
+    fn locking(&self, tables: usize) -> &[Reading] {
+        if tables * self.readings.len() <= LOCKS_MOST { &self.readings } else { &self.readings[..1] }
     }
 
     fn first(&self) -> &Reading {
@@ -102,37 +110,43 @@ impl Source {
     ///
     /// # Errors
     /// As there.
-    pub async fn rows(&self, session: usize, table: &Table, part: &Part) -> Result<Rows<'static>, ReadError> {
+    pub async fn rows(&self, session: usize, table: &Table, part: &Part) -> Result<Rows<'static>, SourceError> {
         let what = format!("the rows of {}", table.shown());
         let client = self.readings[session].client();
-        let rows = client.copy_out(&copy(table, part)).await.map_err(query_failed(what.clone()))?;
+        let rows = client.copy_out(&copy(table, part)).await;
+        let rows = rows.map_err(|error| not_locked(error, table.shown(), &what))?;
         Ok(Box::pin(rows.map_err(move |error| query_failed(what.clone())(error))))
     }
 
     /// Locks every table that can be read, and sees that nothing befell one between the snapshot and its lock.
     async fn lock(&self) -> Result<(), SourceError> {
         let tables = self.first().rows("tables", &facts::lockable()).await?;
-        let names = tables.iter().map(|row| (row.get::<_, String>(0), row.get::<_, String>(1)));
+        let names = self.locking(tables.len()).iter().flat_map(|reading| tables.iter().map(move |row| (reading, row)));
         stream::iter(names)
-            .map(|(schema, name)| async move {
+            .map(|(reading, row)| async move {
+                let (schema, name): (String, String) = (row.get(0), row.get(1));
                 let sql = format!("LOCK TABLE ONLY {}.{} IN ACCESS SHARE MODE", quote(&schema), quote(&name));
                 let table = super::catalog::display_name(&schema, &name);
-                self.first().client().batch_execute(&sql).await.map_err(|error| match error.code() {
-                    Some(code) if *code == SqlState::LOCK_NOT_AVAILABLE => {
-                        SourceError::Locked { table, waited: LOCK_TIMEOUT }
-                    }
-                    _ => query_failed(format!("table {table}, by a lock"))(error).into(),
-                })
+                let what = format!("table {table}, by a lock");
+                reading.client().batch_execute(&sql).await.map_err(|error| not_locked(error, table, &what))
             })
             .buffered(LOCKS_AHEAD)
             .try_collect::<Vec<()>>()
             .await?;
-        let changed = self.first().rows("tables' files", &facts::rewritten_since()).await?;
+        let mut changed = self.first().rows("tables' names", &facts::renamed_since()).await?;
+        changed.extend(self.first().rows("tables' files", &facts::rewritten_since()).await?);
         if changed.is_empty() {
             return Ok(());
         }
         let name = |row: &tokio_postgres::Row| super::catalog::display_name(row.get(0), row.get(1));
         Err(SourceError::Changed { tables: changed.iter().map(name).collect() })
+    }
+}
+
+fn not_locked(error: tokio_postgres::Error, table: String, what: &str) -> SourceError {
+    match error.code() {
+        Some(code) if *code == SqlState::LOCK_NOT_AVAILABLE => SourceError::Locked { table, waited: LOCK_TIMEOUT },
+        _ => query_failed(what)(error).into(),
     }
 }
 
