@@ -12,6 +12,7 @@ use rehearsal::engine::EngineKind;
 use rehearsal::engine::capture::Table;
 use rehearsal::engine::endpoint::Endpoint;
 use rehearsal::engine::mysql::connect::with;
+use rehearsal::engine::mysql::load::Loader;
 use rehearsal::lab::LabKind;
 use rehearsal::report::diff::text;
 use rehearsal::scenario::{Snapshot, SnapshotSource};
@@ -192,5 +193,24 @@ async fn reading_rights_are_enough_and_what_lacks_them_is_named() {
     let programs = std::fs::read_to_string(folder.join("schema/programs.sql")).unwrap();
     let all = ["FUNCTION `taxed`", "PROCEDURE", "TRIGGER touched_second", "EVENT `nightly`", "VIEW `a_later`"];
     assert!(all.iter().all(|one| programs.contains(one)), "{programs}");
+    server.end().await;
+}
+
+/// Refused before the server asks for a single row, who reads them ahead is let go.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_takes_no_rows_does_not_hang_the_restore() {
+    let Some(server) = server(EngineKind::Mariadb, "10.11", LabKind::Native).await else { return };
+    let from = database(&server, "source").await;
+    execute(&from, "CREATE TABLE gone (n int, v varchar(9)); INSERT INTO gone VALUES (1, 'x')").await;
+    let folder = tempfile::tempdir().unwrap();
+    let table = captured(&from, folder.path(), None).await.manifest.tables.remove(0).table;
+    execute(&from, "DROP TABLE gone").await;
+    let mut loader = Loader::open(&from).await.unwrap();
+    let (to, pieces) = tokio::sync::mpsc::channel(4);
+    let reading = tokio::task::spawn_blocking(move || while to.blocking_send(Some("1\tx\n".into())).is_ok() {});
+    let refused = loader.load(&table, ("gone, chunk 1", 1), pieces).await.unwrap_err();
+    assert!(refused.to_string().contains("(1146)"), "{refused}");
+    tokio::time::timeout(MINUTE, reading).await.expect("it ends").unwrap();
+    loader.end().await;
     server.end().await;
 }

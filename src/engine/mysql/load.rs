@@ -1,5 +1,5 @@
 //! Rows of a snapshot folder into a lab's server, by LOAD DATA LOCAL. Under LOCAL the servers make warnings of errors, so that a warning
-//! counts as one here (chapter "LOAD DATA" of the manuals).
+//! counts as one here, unless it is known to lose nothing (chapter "LOAD DATA" of the manuals).
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -11,13 +11,23 @@ use super::connect::{leave, opened, own_settings, with};
 use super::error::shown;
 use super::names::quote;
 use super::restore::{CONNECT_DEADLINE, RestoreError, failed};
+use crate::engine::EngineKind;
 use crate::engine::capture::{Kind, Table};
 use crate::engine::endpoint::Endpoint;
 
 /// Under which the captured text means what it meant, whatever the rows hold.
 const SETTINGS: &str =
     "sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', time_zone = '+00:00', foreign_key_checks = 0,
-    unique_checks = 0, lock_wait_timeout = 600, net_read_timeout = 3600, wait_timeout = 28800";
+    unique_checks = 0, lock_wait_timeout = 600, net_read_timeout = 3600, wait_timeout = 28800, max_error_count = 65535";
+
+/// What MariaDB alone has: production may hold rows from before a constraint, and so does its copy. MySQL enforces what is enforced there.
+const UNCHECKED: &str = ", check_constraint_checks = 0";
+
+/// Deprecations, which say nothing of values.
+const HARMLESS: [u16; 4] = [1287, 1681, 3719, 3720];
+
+/// WARN_DATA_TRUNCATED.
+const TRUNCATED: u16 = 1265;
 
 /// Lets rows be loaded for as long as it takes; gives whether that had to be allowed.
 ///
@@ -54,7 +64,8 @@ impl Loader {
     pub async fn open(superuser: &Endpoint) -> Result<Loader, RestoreError> {
         let connection = opened(superuser, "SET NAMES utf8mb4", CONNECT_DEADLINE).await;
         let mut connection = connection.map_err(failed("could not connect"))?;
-        let settings = format!("SET SESSION {}, {SETTINGS}", own_settings(superuser.engine));
+        let unchecked = if superuser.engine == EngineKind::Mariadb { UNCHECKED } else { "" };
+        let settings = format!("SET SESSION {}, {SETTINGS}{unchecked}", own_settings(superuser.engine));
         connection.query_drop(settings).await.map_err(failed("could not set the session's settings"))?;
         Ok(Loader { connection })
     }
@@ -76,16 +87,33 @@ impl Loader {
             Ok(stream::unfold(pieces, next).boxed())
         });
         if let Err(error) = self.connection.query_drop(load(table)).await {
+            // A server that refuses before it asks for rows leaves the driver with who would give them, and these with nobody to take them.
+            self.connection
+                .set_infile_handler(async { Err(std::io::Error::from(std::io::ErrorKind::BrokenPipe).into()) });
             return Err(match error {
                 mysql_async::Error::Server(said) => refused(what, said.code, &said.state, &said.message),
                 source => RestoreError::Database { what: "could not load rows", source },
             });
         }
         let loaded = self.connection.affected_rows();
-        let first: Option<(String, u16, String)> =
-            self.connection.query_first("SHOW WARNINGS LIMIT 1").await.map_err(failed("could not ask for warnings"))?;
-        match first {
+        let all: Option<u64> = self
+            .connection
+            .query_first("SHOW COUNT(*) WARNINGS")
+            .await
+            .map_err(failed("could not ask for warnings"))?;
+        let told: Vec<(String, u16, String)> = match all {
+            Some(0) | None => Vec::new(),
+            _ => self.connection.query("SHOW WARNINGS").await.map_err(failed("could not ask for warnings"))?,
+        };
+        let untold = all.unwrap_or_default().saturating_sub(told.len() as u64);
+        match told.into_iter().find(|(level, number, message)| loses(table, level, *number, message)) {
             Some((_, number, message)) => Err(refused(what, number, "", &message)),
+            None if untold > 0 => Err(RestoreError::Rows {
+                what: what.to_owned(),
+                row: None,
+                message: format!("the server does not tell {untold} of its warnings"),
+                number: 0,
+            }),
             None if loaded != rows => Err(RestoreError::Rows {
                 what: what.to_owned(),
                 row: None,
@@ -126,12 +154,27 @@ fn load(table: &Table) -> String {
         columns.push(format!("@v{at}"));
         set.push(format!("{name} = {value}"));
     }
+    // Rows of generated columns alone have one field, which is empty.
+    if columns.is_empty() {
+        columns.push("@v0".to_owned());
+    }
     let set = if set.is_empty() { String::new() } else { format!(" SET {}", set.join(", ")) };
     format!(
         "LOAD DATA LOCAL INFILE 'rows' INTO TABLE {} CHARACTER SET utf8mb4 ({}){set}",
         quote(&table.name),
         columns.join(", ")
     )
+}
+
+/// Whether a warning may mean that a value is not what it was.
+fn loses(table: &Table, level: &str, number: u16, message: &str) -> bool {
+    if number == TRUNCATED {
+        // An enum's value that is none of its labels is empty in text, comes back as that, and is warned of.
+        let of_enum = |name: &str| message.starts_with(&format!("Data truncated for column '{name}' at row "));
+        return !table.stored_columns().any(|column| column.kind == Kind::Enum && of_enum(&column.name));
+    }
+    // Of a note's values only this one says that they were cut.
+    level != "Note" && !HARMLESS.contains(&number)
 }
 
 fn refused(what: &str, number: u16, state: &str, message: &str) -> RestoreError {
@@ -153,7 +196,8 @@ fn refused(what: &str, number: u16, state: &str, message: &str) -> RestoreError 
 
 #[cfg(test)]
 mod tests {
-    use super::refused;
+    use super::{loses, refused};
+    use crate::engine::capture::{Column, Kind, Table};
 
     #[test]
     fn a_row_is_told_by_its_number_and_never_by_its_values() {
@@ -172,5 +216,38 @@ mod tests {
         );
         check(1062, "Duplicate entry '7' for key 'PRIMARY'", "t, chunk 1: Duplicate entry … for key 'PRIMARY' (1062)");
         check(1021, "Disk full", "the disk is full");
+    }
+
+    #[test]
+    fn a_warning_is_judged_by_what_it_may_have_lost() {
+        let column = |name: &str, kind| Column {
+            name: name.into(),
+            type_name: String::new(),
+            kind,
+            is_nullable: true,
+            is_generated: false,
+            is_hex: false,
+            distinct: None,
+            null_fraction: None,
+            correlation: None,
+        };
+        let table = Table {
+            schema: String::new(),
+            name: "t".into(),
+            part_of: None,
+            columns: vec![column("mood", Kind::Enum), column("n", Kind::Integer)],
+            estimated_rows: None,
+            stored_bytes: 0,
+            privileges: Vec::new(),
+            condition: None,
+        };
+        let check =
+            |level, number, message, expected| assert_eq!(loses(&table, level, number, message), expected, "{message}");
+        check("Warning", 1265, "Data truncated for column 'mood' at row 2", false);
+        check("Warning", 1265, "Data truncated for column 'n' at row 2", true);
+        check("Note", 1265, "Data truncated for column 'n' at row 2", true);
+        check("Warning", 1264, "Out of range value for column 'n' at row 2", true);
+        check("Note", 1051, "Unknown table", false);
+        check("Warning", 1287, "'x' is deprecated", false);
     }
 }

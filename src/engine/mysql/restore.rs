@@ -68,6 +68,14 @@ impl Target<'_> {
         self.client_at(0, script).await
     }
 
+    /// As [`Target::client`], of a script that this program wrote: comments and line ends in it are part of what it makes.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn own_script(&self, script: &[u8]) -> Result<Vec<String>, RestoreError> {
+        self.fed((0, &["--comments", "--binary-mode"]), &mut &*script).await
+    }
+
     /// As [`Target::client`], where several work at the same time: each at a seat of its own, which nobody takes again.
     ///
     /// # Errors
@@ -75,6 +83,14 @@ impl Target<'_> {
     pub async fn client_at(
         &self,
         seat: usize,
+        script: &mut (dyn AsyncRead + Send + Unpin),
+    ) -> Result<Vec<String>, RestoreError> {
+        self.fed((seat, &[]), script).await
+    }
+
+    async fn fed(
+        &self,
+        (seat, flags): (usize, &[&str]),
         script: &mut (dyn AsyncRead + Send + Unpin),
     ) -> Result<Vec<String>, RestoreError> {
         let program = if self.endpoint.engine == EngineKind::Mysql { "mysql" } else { "mariadb" };
@@ -96,6 +112,7 @@ impl Target<'_> {
             &format!("--init-command=SET SESSION {}", own_settings(self.endpoint.engine)),
             &format!("--database={}", self.endpoint.database),
         ]);
+        let exec = exec.args(flags.iter().copied());
         let (output, left_out) = match self.endpoint.engine {
             EngineKind::Mysql => self.translating(&exec, script).await,
             _ => (self.host.exec_reading(&exec, script, self.deadline).await, false),

@@ -49,7 +49,7 @@ async fn script(target: &Target<'_>, folder: &Folder, file: &str) -> Result<Vec<
     let path = folder.path.join(SCHEMA).join(file);
     let script = tokio::fs::read(&path).await.map_err(|source| SnapshotError::Unreadable { path, source })?;
     let failed = |source| SnapshotError::RestoreMysql { name: format!("{SCHEMA}/{file}"), source };
-    target.client(&mut script.as_slice()).await.map_err(failed)
+    target.own_script(&script).await.map_err(failed)
 }
 
 async fn rows(target: &Target<'_>, folder: &Folder, progress: &mut Progress<'_>) -> Result<(), SnapshotError> {

@@ -46,6 +46,10 @@ pub(super) async fn tables(reading: &Reading, left_out: &mut Vec<LeftOut>) -> Re
             note(name, "its rows lie on another server".to_owned());
             continue;
         }
+        if engine == "MRG_MYISAM" {
+            note(name, "its rows are those of the tables that it joins".to_owned());
+            continue;
+        }
         if kind == "SYSTEM VERSIONED" {
             note(format!("the history of {name}"), "rows of the past are not captured".to_owned());
         }
@@ -144,12 +148,11 @@ pub(super) async fn sequences(reading: &Reading) -> Result<Vec<Sequence>, ReadEr
         let value = format!("SELECT next_not_cached_value FROM {}", quote(&name));
         let row = reading.rows("a sequence's value", &value).await?.into_iter().next().unwrap_or_default();
         let [value] = fields(row);
-        sequences.push(Sequence {
-            schema: String::new(),
-            name,
-            last_value: value.parse().unwrap_or_default(),
-            is_called: false,
-        });
+        let last_value = value.parse().map_err(|source: std::num::ParseIntError| ReadError::Form {
+            what: format!("the value of the sequence {name}"),
+            source: source.into(),
+        })?;
+        sequences.push(Sequence { schema: String::new(), name, last_value, is_called: false });
     }
     Ok(sequences)
 }

@@ -98,7 +98,11 @@ impl Source {
     /// As [`crate::engine::capture::Source::rows`].
     pub fn rows<'a>(&'a self, session: usize, table: &'a Table, part: &Part) -> Rows<'a> {
         let condition = part.condition.as_ref().map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
-        let columns: Vec<String> = table.stored_columns().map(|column| told(&column.name, column.kind)).collect();
+        let mut columns: Vec<String> = table.stored_columns().map(|column| told(&column.name, column.kind)).collect();
+        if columns.is_empty() {
+            // Of generated columns alone; its rows still count.
+            columns.push("''".to_owned());
+        }
         let sql = format!("SELECT {} FROM {}{condition}", columns.join(", "), quote(&table.name));
         // The driver's rows borrow the connection, which is behind a lock: whoever holds it passes them on.
         let (mut sender, receiver) = mpsc::channel::<Bytes>(PIECES);

@@ -26,7 +26,7 @@ pub(super) async fn read(
 ) -> Result<Scripts, ReadError> {
     Ok(Scripts {
         tables: of_tables(reading, tables, sequences).await?,
-        programs: of_programs(reading, left_out).await?,
+        programs: of_programs(reading, tables, left_out).await?,
     })
 }
 
@@ -52,7 +52,7 @@ async fn of_tables(reading: &Reading, tables: &[Found], sequences: &[Sequence]) 
     Ok(script)
 }
 
-async fn of_programs(reading: &Reading, left_out: &mut Vec<LeftOut>) -> Result<String, ReadError> {
+async fn of_programs(reading: &Reading, tables: &[Found], left_out: &mut Vec<LeftOut>) -> Result<String, ReadError> {
     let database = literal(reading.database());
     let mut script = format!("DELIMITER {SIGN}\nSET SESSION foreign_key_checks = 0\n{SIGN}\n");
     let sql = format!(
@@ -65,11 +65,16 @@ async fn of_programs(reading: &Reading, left_out: &mut Vec<LeftOut>) -> Result<S
     }
     views(reading, &mut script, left_out).await?;
     let sql = format!(
-        "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {database}
+        "SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {database}
          ORDER BY EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER"
     );
     for row in reading.rows("triggers", &sql).await? {
-        let [name] = fields(row);
+        let [name, table] = fields(row);
+        if !tables.iter().any(|found| found.table.name == table) {
+            left_out
+                .push(LeftOut { what: format!("the trigger {name}"), why: format!("its table {table} is left out") });
+            continue;
+        }
         let [_, mode, create, characters, collation] = shown(reading, "TRIGGER", &name).await?;
         add(&mut script, &Stored { create, mode: Some(mode), time_zone: None, characters, collation });
     }
@@ -100,6 +105,8 @@ async fn views(reading: &Reading, script: &mut String, left_out: &mut Vec<LeftOu
             left_out.push(LeftOut { what: name, why });
         }
     }
+    // A routine before them may have left another.
+    let _ = write!(script, "SET SESSION sql_mode = ''\n{SIGN}\n");
     for name in &names {
         let sql = format!(
             "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {database} AND TABLE_NAME = {}
@@ -119,7 +126,8 @@ async fn views(reading: &Reading, script: &mut String, left_out: &mut Vec<LeftOu
     for name in &names {
         let [_, create, characters, collation] = shown(reading, "VIEW", name).await?;
         let _ = write!(script, "DROP VIEW {}\n{SIGN}\n", quote(name));
-        add(script, &Stored { create, mode: None, time_zone: None, characters, collation });
+        // It is shown as this mode reads it.
+        add(script, &Stored { create, mode: Some(String::new()), time_zone: None, characters, collation });
     }
     Ok(())
 }
