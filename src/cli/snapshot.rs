@@ -23,8 +23,9 @@ pub enum SnapshotCommand {
 
 /// Read a live database into a folder that scenarios restore.
 ///
-/// All of it is of one moment. Reads only, over several sessions; on Postgres tables are locked as pg_dump locks them, so that ALTER TABLE
-/// and TRUNCATE wait until it has ended. A folder that an interrupted or killed capture left is begun anew: rows of two moments do not fit together.
+/// All of it is of one moment. Reads only, over several sessions, by connections that are not encrypted. On Postgres tables are locked as
+/// pg_dump locks them: ALTER TABLE, TRUNCATE and the like wait until it has ended, and whoever comes after them to the same table waits too;
+/// on all engines, old versions of rows are kept until then. A folder that an interrupted or killed capture left is begun anew: rows of two moments do not fit together.
 ///
 /// Rows are masked by `--rules`, with the key in the environment variable that the file names, or copied by `--unmasked`. Begin with an empty
 /// rules file and `--draft`.
