@@ -214,3 +214,43 @@ async fn a_table_that_takes_no_rows_does_not_hang_the_restore() {
     loader.end().await;
     server.end().await;
 }
+
+/// A value that is none of an enum's labels, a row from before its CHECK, one of generated columns alone, a routine with comments and
+/// carriage returns, a view behind a routine of another mode, a table that joins others, and its trigger.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_a_lenient_server_holds_comes_back() {
+    let Some(server) = server(EngineKind::Mariadb, "10.11", LabKind::Native).await else { return };
+    let from = database(&server, "source").await;
+    execute(&from, "SET sql_mode = ''; CREATE TABLE moods (id int PRIMARY KEY, mood enum('good', 'bad')); INSERT INTO moods VALUES (1, 'none'), (2, 'bad')").await;
+    execute(
+        &from,
+        "CREATE TABLE checked (n int CHECK (n > 0)); SET check_constraint_checks = 0; INSERT INTO checked VALUES (-1);
+         CREATE TABLE made (one int AS (1) STORED, two int AS (one + 1)); INSERT INTO made VALUES (), ();
+         CREATE TABLE part (n int) ENGINE = MyISAM; CREATE TABLE joined (n int) ENGINE = MERGE UNION = (part);
+         CREATE TRIGGER on_joined BEFORE INSERT ON joined FOR EACH ROW SET NEW.n = 1",
+    )
+    .await;
+    execute(&from, "CREATE FUNCTION f() RETURNS text DETERMINISTIC RETURN /* why\r\n */ '\r\n' -- how\r\n").await;
+    execute(&from, "SET sql_mode = 'ANSI_QUOTES'; CREATE PROCEDURE p() SELECT 1 AS \"x\"").await;
+    execute(&from, "CREATE VIEW v AS SELECT CONCAT('\"', mood) AS m FROM moods").await;
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = captured(&from, folder.path(), None).await.manifest;
+    let left_out: Vec<&str> = manifest.database.left_out.iter().map(|one| one.what.as_str()).collect();
+    assert_eq!(left_out, ["joined", "the common moment of part", "the trigger on_joined"]);
+    let into = database(&server, "copy").await;
+    let restored = restored(&server, folder.path(), &into).await;
+    restored.unwrap_or_else(|error| panic!("{}", rehearsal::commands::with_causes(&error)));
+    let told = async |at: &Endpoint| {
+        let sql = "SELECT (SELECT GROUP_CONCAT(id, ':', mood + 0, ':', mood ORDER BY id) FROM moods), (SELECT n FROM checked),
+            (SELECT COUNT(*) FROM made WHERE one = 1), f(), (SELECT GROUP_CONCAT(m) FROM v),
+            (SELECT HEX(body) FROM mysql.proc WHERE db = DATABASE() AND name = 'f')";
+        let ask = async |connection: &mut Conn| {
+            connection.query_first::<(String, i32, u32, String, String, String), _>(sql).await
+        };
+        with(at, MINUTE, ask).await.expect("it answers").expect("a row")
+    };
+    let before = told(&from).await;
+    assert_eq!((before.0.as_str(), before.1, before.2, before.3.as_str()), ("1:0:,2:2:bad", -1, 2, "\r\n"));
+    assert_eq!(told(&into).await, before);
+    server.end().await;
+}

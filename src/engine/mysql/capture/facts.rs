@@ -42,11 +42,11 @@ pub(super) async fn tables(reading: &Reading, left_out: &mut Vec<LeftOut>) -> Re
     for row in reading.rows("tables", &sql).await? {
         let [name, kind, engine, rows, bytes, transactions] = fields(row);
         let mut note = |what: String, why: String| left_out.push(LeftOut { what, why });
-        if REMOTE.contains(&engine.as_str()) {
+        if REMOTE.iter().any(|remote| remote.eq_ignore_ascii_case(&engine)) {
             note(name, "its rows lie on another server".to_owned());
             continue;
         }
-        if engine == "MRG_MYISAM" {
+        if engine.eq_ignore_ascii_case("MRG_MyISAM") {
             note(name, "its rows are those of the tables that it joins".to_owned());
             continue;
         }
