@@ -1,6 +1,6 @@
 //! A topology that was made ready, kept as a baseline; and one that begins as a clone of it, replication included.
 
-use futures::future::{join_all, try_join, try_join_all};
+use futures::future::{join, join_all, try_join, try_join_all};
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
@@ -128,7 +128,8 @@ pub async fn prune_baselines(base: &Base, most_bytes: u64) -> Result<(), Topolog
 
 impl Topology {
     /// Stops all nodes, copies their clusters as the baseline of that key, and starts them again. Their state before the plan is a clone of
-    /// it from here on. Gives how each was copied, and its bytes, in the nodes' order; else, inside, why it is not kept: nothing was done then.
+    /// it from here on. Gives how each was copied, and its bytes, in the nodes' order; else, inside, why it is not kept: the nodes run as before
+    /// then, and no state of theirs is kept.
     ///
     /// # Errors
     /// [`TopologyError`]: a server did not stop, or did not come back.
@@ -160,8 +161,12 @@ impl Topology {
         let Keeping { key, what, facts, .. } = keeping;
         let content = Content { nodes: self.nodes.iter().zip(&stored).map(node).collect(), facts };
         let content = serde_json::to_value(content).expect("plain data with text for keys");
-        let publishing = async { Ok(draft.publish(key, what, content).await?) };
-        let (baseline, ()) = try_join(publishing, self.start_all()).await?;
+        let (published, started) = join(draft.publish(key, what, content), self.start_all()).await;
+        started?;
+        let baseline = match published {
+            Ok(baseline) => baseline,
+            Err(error) => return Ok(Err(with_causes(&error))),
+        };
         for (node, stored) in self.nodes.iter().zip(stored) {
             node.begins_with(StoredAt { baseline: baseline.clone(), stored, password: node.password().to_owned() });
         }

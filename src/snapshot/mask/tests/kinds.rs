@@ -351,37 +351,3 @@ fn arrays_are_masked_by_element() {
     let mut numbers = One::of(Kind::Array(Box::new(Kind::Integer { bytes: 4, unsigned: false })), None, "\"integer\"");
     assert_eq!(shape(&numbers.mask("{12,-345}")), "{00,-000}");
 }
-
-/// Not a judgement, since machines differ: what a masked field costs, for whoever runs it with `--release --ignored --nocapture`.
-#[test]
-#[ignore = "measures"]
-fn what_a_field_costs() {
-    const ROUNDS: u32 = 100_000;
-    let cases = [
-        ("integer", "123456"),
-        ("format", "AB-123456"),
-        ("email", "jane.doe@corp.com"),
-        ("phone", "+49 171 1234567"),
-        ("first_name", "Jane"),
-        ("uuid", "018f3c5e-7b1a-7cde-8f01-23456789abcd"),
-        ("ip", "8.8.8.8"),
-        ("date", "1980-01-01"),
-        ("card", "4111111111111111"),
-        ("iban", "DE89370400440532013000"),
-        ("hash", "jane.doe@corp.com"),
-    ];
-    let mut figures = String::new();
-    for (transform, value) in cases {
-        let mut one = One::text(transform);
-        let mut fields = [Some(value.as_bytes().to_vec())];
-        let start = std::time::Instant::now();
-        for _ in 0..ROUNDS {
-            one.0.row(&mut fields);
-            let field = fields[0].get_or_insert_default();
-            field.clear();
-            field.extend_from_slice(value.as_bytes());
-        }
-        figures += &format!("{transform}: {} ns\n", start.elapsed().as_nanos() / u128::from(ROUNDS));
-    }
-    assert!(std::env::var_os("REHEARSAL_FIGURES").is_none(), "{figures}");
-}
