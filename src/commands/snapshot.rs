@@ -9,12 +9,13 @@ use super::{Error, with_causes};
 use crate::engine::endpoint::Endpoint;
 use crate::engine::url::{self, UrlError};
 use crate::event::snapshot::{CaptureProgress, Damaged, SnapshotTable};
-use crate::scenario::rules::{self, Rows};
+use crate::outcome::words::{count, number};
+use crate::scenario::rules;
 use crate::settings::CaptureSettings;
 use crate::snapshot::capture::{self, CaptureError, CaptureRequest, Masking};
 use crate::snapshot::detect::Undecided;
 use crate::snapshot::mask::KEY_BYTES_MIN;
-use crate::snapshot::store::{Manifest, StoreError};
+use crate::snapshot::store::{Manifest, StoreError, StoredMissed, StoredOrphans, StoredSampledTable};
 use crate::snapshot::verify;
 
 pub use crate::event::snapshot::SnapshotSummary;
@@ -102,14 +103,6 @@ fn masking(settings: &CaptureSettings) -> Result<Option<Masking>, Error> {
         ));
     };
     let rules = rules::load(file)?;
-    let sample = &rules.sample;
-    let sampled = std::iter::once(&sample.rows).chain(sample.tables.iter().map(|table| &table.rows));
-    if sampled.into_iter().any(|rows| *rows != Rows::All) {
-        return Err(Error::usage(
-            format!("`[sample]` in {} asks for less than all rows, which is not supported yet", file.display()),
-            "take the section out, or say `rows = \"all\"`",
-        ));
-    }
     if let Some(draft) = settings.draft.as_ref().filter(|draft| draft.exists()) {
         return Err(Error::usage(
             format!("{} is there already", draft.display()),
@@ -223,6 +216,7 @@ fn summary(folder: &Path, manifest: &Manifest) -> SnapshotSummary {
             stored.masks.iter().map(|mask| format!("{} ({})", mask.column, mask.transformer)).collect();
         format!("{}: {}", stored.table.shown(), columns.join(", "))
     });
+    let sample = manifest.sample.as_ref();
     SnapshotSummary {
         format: manifest.format,
         folder: folder.display().to_string(),
@@ -234,6 +228,9 @@ fn summary(folder: &Path, manifest: &Manifest) -> SnapshotSummary {
         is_masked: manifest.is_masked,
         masked: masked.collect(),
         is_sampled: manifest.is_sampled,
+        sampled: sample.iter().flat_map(|sample| &sample.tables).map(sampled).collect(),
+        missed: sample.iter().flat_map(|sample| &sample.tables).flat_map(missed).collect(),
+        orphans: sample.iter().flat_map(|sample| &sample.orphans).map(orphans).collect(),
         encoding: database.encoding.clone(),
         collation: database.collation.clone(),
         position: database.position.clone(),
@@ -246,4 +243,30 @@ fn summary(folder: &Path, manifest: &Manifest) -> SnapshotSummary {
         bytes: manifest.bytes(),
         stored_bytes: manifest.stored_bytes(),
     }
+}
+
+fn sampled(table: &StoredSampledTable) -> String {
+    let StoredSampledTable { table, rows, found, rare, drawn, added, .. } = table;
+    let (Some(found), Some(rare), Some(drawn), Some(added)) = (found, rare, drawn, added) else {
+        return format!("{table}: {rows}");
+    };
+    format!(
+        "{table}: {rows}; {} that rows have, {} of them rare, {} in a plain sample, {} added",
+        count(*found, "thing"),
+        number(*rare),
+        number(*drawn),
+        count(*added, "row")
+    )
+}
+
+fn missed(table: &StoredSampledTable) -> impl Iterator<Item = String> {
+    let of = |missed: &StoredMissed| {
+        format!("{}.{}: {} {}", table.table, missed.columns.join(" × "), number(missed.count), missed.what)
+    };
+    table.missed.iter().map(of)
+}
+
+fn orphans(orphans: &StoredOrphans) -> String {
+    let StoredOrphans { table, columns, keys } = orphans;
+    format!("{table} ({}): {} that rows refer to and no row has", columns.join(", "), count(*keys, "key"))
 }

@@ -4,6 +4,7 @@
 //! Rows have one text form on all engines, that of Postgres' COPY: a tab between fields, a newline after each row, `\N` for NULL,
 //! backslash escapes, in UTF-8.
 
+mod sampling;
 mod shape;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,8 @@ use super::reading::{Canceller, ReadError};
 use super::server::BoxError;
 use super::{EngineKind, mysql, postgres};
 
+pub use sampling::{CUT, ForeignKey, Wanted, Whole, WholeColumn, WholePart};
+pub(super) use sampling::{integer, is_number, threshold};
 pub use shape::{ColumnShape, SomeRows, TableName, TableShape};
 
 #[derive(Debug, thiserror::Error)]

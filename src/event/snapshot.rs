@@ -37,6 +37,15 @@ pub struct SnapshotSummary {
     #[serde(default)]
     pub masked: Vec<String>,
     pub is_sampled: bool,
+    /// "orders: 1%; 57 values, pairs, extremes and shapes, 43 of them drawn, 9 rows added for others".
+    #[serde(default)]
+    pub sampled: Vec<String>,
+    /// What no row of the sample has: "orders.note: 3 shapes".
+    #[serde(default)]
+    pub missed: Vec<String>,
+    /// "users (id): 100 keys that rows refer to and no row has".
+    #[serde(default)]
+    pub orphans: Vec<String>,
     pub encoding: String,
     pub collation: String,
     /// In the server's log.

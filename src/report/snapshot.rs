@@ -133,8 +133,13 @@ pub fn text(summary: &SnapshotSummary) -> String {
     fact("captured", summary.captured.to_string());
     let masked = if summary.is_masked { "masked" } else { "rows as they were, nothing masked" };
     fact("content", if summary.is_sampled { format!("a sample, {masked}") } else { masked.to_owned() });
-    for columns in &summary.masked {
-        fact("masked", one_line(columns));
+    for (name, lines) in [
+        ("masked", &summary.masked),
+        ("sampled", &summary.sampled),
+        ("not there", &summary.missed),
+        ("orphans", &summary.orphans),
+    ] {
+        lines.iter().for_each(|line| fact(name, one_line(line)));
     }
     fact("text", format!("{}, {}", summary.encoding, summary.collation));
     if let Some(position) = &summary.position {

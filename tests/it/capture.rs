@@ -1,6 +1,7 @@
 //! Live databases captured, looked at and restored, on real servers.
 
 pub mod masking;
+mod sampling;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! MariaDB and MySQL captured and restored, on real servers.
 
 mod masking;
+mod sampling;
 
 use std::path::Path;
 use std::time::Duration;

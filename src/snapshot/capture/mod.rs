@@ -2,6 +2,8 @@
 
 mod masking;
 mod pace;
+mod sampling;
+mod sink;
 mod worker;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -17,7 +19,8 @@ use tokio_util::task::TaskTracker;
 
 use super::detect::Undecided;
 use super::mask::{MaskErrors, MaskProblem};
-use super::store::{self, Begun, Chunk, Contents, Manifest, StoreError, StoredTable};
+use super::sample::SampleError;
+use super::store::{self, Begun, Chunk, Contents, Manifest, StoreError, StoredSample, StoredTable};
 use crate::engine::capture::{Database, Part, Planned, Source, SourceError, Table};
 use crate::engine::endpoint::Endpoint;
 use crate::engine::reading;
@@ -25,6 +28,7 @@ use crate::event::snapshot::CaptureProgress;
 use masking::Masked;
 pub use masking::Masking;
 use pace::Pace;
+use sampling::Sampling;
 
 /// Bytes on the server that usually become one chunk.
 pub const PART_BYTES: u64 = 64 << 20;
@@ -43,6 +47,8 @@ pub enum CaptureError {
     Transform { what: String, row: u64, why: String },
     #[error(transparent)]
     Rules(#[from] MaskErrors),
+    #[error(transparent)]
+    Sample(#[from] SampleError),
     /// Nothing was captured. `draft` is a rules file for them.
     #[error("no rule decides about {}", told(columns))]
     Undecided { columns: Vec<Undecided>, draft: String },
@@ -62,6 +68,12 @@ impl CaptureError {
             CaptureError::Undecided { .. } => {
                 Some("mask each by a rule, or keep it by `as = \"keep\"` with a reason".to_owned())
             }
+            CaptureError::Sample(SampleError::NoColumn { .. }) => {
+                Some("see how it is spelt; partitions are sampled as their whole table".to_owned())
+            }
+            CaptureError::Sample(SampleError::Disk(_)) => {
+                Some("keys that wait lie where TMPDIR says: make room there, or name another folder".to_owned())
+            }
             CaptureError::Transform { .. } | CaptureError::Cancelled => None,
         }
     }
@@ -70,6 +82,7 @@ impl CaptureError {
         match self {
             CaptureError::Store(error) => error.is_usage(),
             CaptureError::Rules(_) | CaptureError::Undecided { .. } => true,
+            CaptureError::Sample(error) => !matches!(error, SampleError::Disk(_)),
             CaptureError::Source(_) | CaptureError::Transform { .. } | CaptureError::Cancelled => false,
         }
     }
@@ -186,11 +199,20 @@ async fn in_sessions(
                 () = cancel.cancelled() => return Err(CaptureError::Cancelled),
             }),
         };
+        let sampling = match request.masking {
+            None => None,
+            Some(masking) => tokio::select! {
+                sampling = Sampling::prepare(masking, &source, (&database, &planned)) => sampling?,
+                () = cancel.cancelled() => return Err(CaptureError::Cancelled),
+            },
+        };
+        let is_sampled = sampling.is_some();
         let transform = masked.as_ref().map(|masked| masked as &dyn Transform).or(request.transform);
-        let work = Work::new(planned, (request, transform), cancel.child_token());
+        let total_bytes = sampling.as_ref().map(|sampling| sampling.bytes(&planned));
+        let work = Work::new(planned, (request, transform), total_bytes, cancel.child_token());
         told.tables = work.planned.len() as u64;
         told.total_bytes = work.total_bytes;
-        take(&work, &source, &database, (begun, tracker), &mut |work| {
+        let sample = take(&work, &source, (&database, sampling), (begun, tracker), &mut |work| {
             told.elapsed_ms = started.elapsed().as_secs_f64() * 1e3;
             work.tell(&mut told);
             progress(&told);
@@ -202,9 +224,10 @@ async fn in_sessions(
                 stored.masks = masked.told(&stored.table);
             }
         }
-        let is_masked = transform.is_some();
+        let is_masked = masked.as_ref().is_some_and(|_| tables.iter().any(|table| !table.masks.is_empty()))
+            || request.transform.is_some();
         let notes = source.lack_of_sessions(request.workers.max(1)).into_iter().collect();
-        Ok((Contents { captured, is_masked, is_sampled: false, database, tables }, notes))
+        Ok((Contents { captured, is_masked, is_sampled, sample, database, tables }, notes))
     }
     .await;
     match &taken {
@@ -218,10 +241,10 @@ async fn in_sessions(
 async fn take(
     work: &Work<'_>,
     source: &Source,
-    database: &Database,
+    (database, sampling): (&Database, Option<Sampling>),
     (begun, tracker): (&Begun, &TaskTracker),
     tell: &mut (dyn FnMut(&Work<'_>) + Send),
-) -> Result<(), CaptureError> {
+) -> Result<Option<StoredSample>, CaptureError> {
     for table in 0..work.planned.len() {
         begun.make_table(table)?;
     }
@@ -230,29 +253,51 @@ async fn take(
         let taken = source.schema(&database.version, &folder, &work.stop).await.map_err(CaptureError::from);
         taken.inspect_err(|_| work.stop.cancel())
     };
-    let workers = join_all((0..source.sessions()).map(|session| async move {
-        worker::work(work, source, session, begun, tracker).await.inspect_err(|_| work.stop.cancel())
-    }));
-    let all = async { tokio::join!(schema, workers) };
+    let rows = async {
+        let taken = match sampling {
+            Some(sampling) => sampling::take(work, source, sampling, (begun.places(), tracker)).await.map(Some),
+            None => all_rows(work, source, (begun, tracker)).await.map(|()| None),
+        };
+        taken.inspect_err(|_| work.stop.cancel())
+    };
+    let all = async { tokio::join!(schema, rows) };
     tokio::pin!(all);
     let mut tick = tokio::time::interval(PROGRESS_EVERY);
-    let (schema, workers) = loop {
+    let (schema, rows) = loop {
         tokio::select! {
             ended = &mut all => break ended,
             _ = tick.tick() => tell(work),
         }
     };
     tell(work);
-    let failed = std::iter::once(schema).chain(workers).filter_map(Result::err);
-    // Whoever was stopped says less than whoever made them stop.
+    match (schema, rows) {
+        (Ok(()), Ok(sample)) => Ok(sample),
+        (Err(error), Ok(_)) | (Ok(()), Err(error)) => Err(first_of(vec![error])),
+        (Err(one), Err(other)) => Err(first_of(vec![one, other])),
+    }
+}
+
+/// Every row, by all sessions.
+async fn all_rows(
+    work: &Work<'_>,
+    source: &Source,
+    (begun, tracker): (&Begun, &TaskTracker),
+) -> Result<(), CaptureError> {
+    let workers = join_all((0..source.sessions()).map(|session| async move {
+        worker::work(work, source, session, begun, tracker).await.inspect_err(|_| work.stop.cancel())
+    }));
+    let failed: Vec<CaptureError> = workers.await.into_iter().filter_map(Result::err).collect();
+    if failed.is_empty() { Ok(()) } else { Err(first_of(failed)) }
+}
+
+/// Whoever was stopped says less than whoever made them stop. One at least is given.
+fn first_of(mut failed: Vec<CaptureError>) -> CaptureError {
     let is_stop =
         |error: &CaptureError| matches!(error, CaptureError::Cancelled | CaptureError::Source(SourceError::Cancelled));
-    let mut failed: Vec<CaptureError> = failed.collect();
     failed.sort_by_key(is_stop);
     match failed.into_iter().next() {
-        None => Ok(()),
-        Some(CaptureError::Source(SourceError::Cancelled)) => Err(CaptureError::Cancelled),
-        Some(error) => Err(error),
+        Some(CaptureError::Source(SourceError::Cancelled)) | None => CaptureError::Cancelled,
+        Some(error) => error,
     }
 }
 
@@ -282,6 +327,7 @@ impl<'a> Work<'a> {
     fn new(
         planned: Vec<Planned>,
         (request, transform): (&CaptureRequest<'_>, Option<&'a dyn Transform>),
+        total_bytes: Option<u64>,
         stop: CancellationToken,
     ) -> Work<'a> {
         let jobs = planned
@@ -294,7 +340,7 @@ impl<'a> Work<'a> {
             transform,
             pace: request.rate.map(Pace::new),
             stop,
-            total_bytes: planned.iter().map(|planned| planned.table.stored_bytes).sum(),
+            total_bytes: total_bytes.unwrap_or_else(|| planned.iter().map(|planned| planned.table.stored_bytes).sum()),
             rows: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             done_bytes: AtomicU64::new(0),
@@ -315,6 +361,10 @@ impl<'a> Work<'a> {
     fn did(&self, job: Job, rows: u64, chunk: Option<Chunk>) {
         let Planned { table, parts } = &self.planned[job.table];
         self.done_bytes.fetch_add(table.stored_bytes / parts.len() as u64, Ordering::Relaxed);
+        self.keep(job, rows, chunk);
+    }
+
+    fn keep(&self, job: Job, rows: u64, chunk: Option<Chunk>) {
         self.done.lock().unwrap_or_else(PoisonError::into_inner).push((job, rows, chunk));
     }
 

@@ -14,7 +14,7 @@ use crate::snapshot::rows;
 use crate::snapshot::store::{Begun, Chunk, ChunkWriter};
 
 /// Rows are handed on in pieces of about this size, and so many are under way at once, at most: that is all the memory it takes.
-const PIECE: usize = 256 * 1024;
+pub(super) const PIECE: usize = 256 * 1024;
 const PIECES: usize = 4;
 
 /// Reads parts until there are none.
@@ -66,7 +66,7 @@ async fn chunk(
     }
 }
 
-enum Stopped {
+pub(super) enum Stopped {
     Read(SourceError),
     Asked,
     /// The thread has ended, and says why.

@@ -1,15 +1,18 @@
 //! Which rows a sample takes: those that were drawn, everything that they refer to, and as asked what refers to them. Asks for rows and is
 //! given them; it knows no server, and its key sets lie on disk where memory is short.
 
+mod coverage;
 mod keys;
 mod queue;
+mod shape;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+pub use self::coverage::{Coverage, Covered, Missed, What};
 use self::keys::{KeySet, Known};
 use self::queue::Queue;
 use crate::scenario::rules::{Children, ColumnPattern, Reference as RuleReference, Rows, Rules};
@@ -21,6 +24,8 @@ pub struct Table {
     pub name: String,
     /// In the order of a row's fields.
     pub columns: Vec<String>,
+    /// What rows have of it is looked at; none where that is not asked for, or there is no key.
+    pub coverage: Option<Coverage>,
     /// Fields that tell a row from all others; none where there is no such key, and rows that are alike are then one.
     pub key: Vec<usize>,
 }
@@ -65,11 +70,28 @@ pub enum Request {
 }
 
 impl Request {
-    fn table(&self) -> usize {
+    pub fn table(&self) -> usize {
         match self {
             Request::Draw { table, .. } | Request::Rows { table, .. } => *table,
         }
     }
+}
+
+/// A request that is being answered.
+#[derive(Debug, Clone)]
+pub struct Open {
+    pub request: Request,
+    /// Keys of parents for which there is a row.
+    found: BTreeSet<[u8; 16]>,
+}
+
+/// Keys that rows refer to, and that no row has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Orphans {
+    pub table: usize,
+    /// Fields of that table.
+    pub columns: Vec<usize>,
+    pub keys: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +113,7 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Bounds { keys: 1 << 20, batch: 1000 }
+        Bounds { keys: 1 << 20, batch: 5000 }
     }
 }
 
@@ -121,6 +143,10 @@ pub struct Sampler {
     waiting: BTreeMap<Want, Queue>,
     /// Tables of which rows are still to be drawn.
     draws: Vec<usize>,
+    /// By table and fields, keys of parents that no row has.
+    orphans: BTreeMap<(usize, Vec<usize>), u64>,
+    /// Hashes of production's values say nothing without it.
+    secret: [u8; 32],
 }
 
 impl Sampler {
@@ -143,15 +169,21 @@ impl Sampler {
         let bounds = Bounds { keys: bounds.keys / (tables.len() + 3 * references.len()).max(1), ..bounds };
         let taken = tables.iter().map(|_| KeySet::new(bounds.keys)).collect();
         let seed = rules.sample.seed;
-        let (asked, waiting) = Default::default();
-        Ok(Sampler { tables, references, plan, seed, bounds, taken, asked, waiting, draws })
+        let (asked, waiting, orphans) = Default::default();
+        let secret = rand::random();
+        Ok(Sampler { tables, references, plan, seed, bounds, taken, asked, waiting, draws, orphans, secret })
     }
 
     /// What to fetch next; None once the sample is whole.
     ///
     /// # Errors
     /// Keys on disk could not be read.
-    pub fn request(&mut self) -> Result<Option<Request>, SampleError> {
+    pub fn request(&mut self) -> Result<Option<Open>, SampleError> {
+        let request = self.next()?;
+        Ok(request.map(|request| Open { request, found: BTreeSet::new() }))
+    }
+
+    fn next(&mut self) -> Result<Option<Request>, SampleError> {
         // What was found is followed before more is drawn, so that little waits.
         while let Some((want, queue)) = self.waiting.iter_mut().next() {
             let keys = queue.pop(self.bounds.batch)?;
@@ -185,7 +217,8 @@ impl Sampler {
     ///
     /// # Errors
     /// Keys could not be kept on disk.
-    pub fn take(&mut self, request: &Request, rows: Vec<Row>) -> Result<Vec<Row>, SampleError> {
+    pub fn take(&mut self, open: &mut Open, rows: Vec<Row>) -> Result<Vec<Row>, SampleError> {
+        let Open { request, found } = open;
         let table = request.table();
         let whole = self.plan[table].0 == Rows::All;
         let depth = match request {
@@ -195,7 +228,12 @@ impl Sampler {
         let mut new = Vec::new();
         for row in rows {
             // Whatever leads to a row of a table that is taken whole, it comes when the table is drawn.
-            let known = match (whole, request) {
+            if let Request::Rows { columns, most: None, .. } = request
+                && let Some(key) = key_of(&row, columns)
+            {
+                found.insert(self.folded(&key));
+            }
+            let known = match (whole, &*request) {
                 (true, Request::Draw { .. }) => Known::New,
                 (true, Request::Rows { .. }) => Known::Before,
                 (false, _) => {
@@ -208,6 +246,9 @@ impl Sampler {
                 Known::New => {
                     self.follow_parents(table, &row)?;
                     self.follow_children(table, &row, depth)?;
+                    if let Some(coverage) = &mut self.tables[table].coverage {
+                        coverage.cover(&row);
+                    }
                     new.push(row);
                 }
                 Known::Further => self.follow_children(table, &row, depth)?,
@@ -216,26 +257,111 @@ impl Sampler {
         Ok(new)
     }
 
+    /// Says that all rows for a request were taken.
+    pub fn finish(&mut self, open: &Open) {
+        let Request::Rows { table, columns, keys, most: None, .. } = &open.request else { return };
+        let asked: BTreeSet<[u8; 16]> = keys.iter().map(|key| self.folded(key)).collect();
+        let orphans = asked.difference(&open.found).count() as u64;
+        if orphans > 0 {
+            *self.orphans.entry((*table, columns.clone())).or_default() += orphans;
+        }
+    }
+
+    /// Asks for rows that what was taken so far misses. Says whether there is something to fetch; called once nothing else is.
+    ///
+    /// # Errors
+    /// Keys could not be kept on disk.
+    pub fn cover(&mut self) -> Result<bool, SampleError> {
+        let mut any = false;
+        for table in 0..self.tables.len() {
+            let Table { coverage, key, .. } = &mut self.tables[table];
+            let Some(coverage) = coverage else { continue };
+            let (keys, columns) = (coverage.ask(), key.clone());
+            any |= !keys.is_empty();
+            for key in keys {
+                self.want_parent(Want::Parents { table, columns: columns.clone() }, key)?;
+            }
+        }
+        Ok(any)
+    }
+
+    /// For a survey: a table's coverage, and what decides between rows that are as good as each other.
+    pub fn coverage(&mut self, table: usize) -> Option<&mut Coverage> {
+        self.tables[table].coverage.as_mut()
+    }
+
+    /// Whether it is looked at what the table's rows have.
+    pub fn is_covered(&self, table: usize) -> bool {
+        self.tables[table].coverage.is_some()
+    }
+
+    /// What became of it.
+    pub fn covered(&self, table: usize) -> Option<Covered> {
+        self.tables[table].coverage.as_ref().map(Coverage::covered)
+    }
+
+    /// Which of two rows is taken, where one will do.
+    pub fn order(seed: u64, key: &Key) -> u64 {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&seed.to_le_bytes());
+        for field in key {
+            hasher.update(&(field.len() as u64).to_le_bytes()).update(field);
+        }
+        u64::from_le_bytes(hasher.finalize().as_bytes()[..8].try_into().expect("8 of 32 bytes"))
+    }
+
+    /// What is taken of a table by itself.
+    pub fn rows_of(&self, table: usize) -> Rows {
+        self.plan[table].0
+    }
+
+    /// Whatever rows refer to that is not there.
+    pub fn orphans(&self) -> Vec<Orphans> {
+        let orphans = self.orphans.iter();
+        orphans
+            .map(|((table, columns), keys)| Orphans { table: *table, columns: columns.clone(), keys: *keys })
+            .collect()
+    }
+
+    /// Alike for keys that collations take for the same.
+    fn folded(&self, key: &Key) -> [u8; 16] {
+        let field = |field: &Vec<u8>| String::from_utf8_lossy(field).trim_end_matches(' ').to_lowercase().into_bytes();
+        let folded: Key = key.iter().map(field).collect();
+        self.hashed(folded.iter().map(|field| Some(field.as_slice())))
+    }
+
+    fn hashed<'f>(&self, fields: impl Iterator<Item = Option<&'f [u8]>>) -> [u8; 16] {
+        hashed(&self.secret, fields)
+    }
+
     fn identity(&self, table: usize, row: &Row) -> [u8; 16] {
         let key = &self.tables[table].key;
         if key.is_empty() {
-            return hashed(row.iter().map(Option::as_deref));
+            return self.hashed(row.iter().map(Option::as_deref));
         }
-        hashed(key.iter().map(|field| row[*field].as_deref()))
+        self.hashed(key.iter().map(|field| row[*field].as_deref()))
     }
 
     fn follow_parents(&mut self, table: usize, row: &Row) -> Result<(), SampleError> {
-        for reference in self.references.iter().filter(|reference| reference.from == table && refers(reference, row)) {
-            if self.plan[reference.to].0 == Rows::All {
-                continue;
-            }
-            let Some(key) = key_of(row, &reference.from_columns) else { continue };
-            let want = Want::Parents { table: reference.to, columns: reference.to_columns.clone() };
-            let bound = self.bounds.keys;
-            let asked = self.asked.entry(want.clone()).or_insert_with(|| KeySet::new(bound));
-            if asked.raise(hashed(key.iter().map(|field| Some(field.as_slice()))), 0)? == Known::New {
-                self.waiting.entry(want).or_insert_with(|| Queue::new(bound)).push(key)?;
-            }
+        let parents: Vec<(Want, Key)> = self
+            .references
+            .iter()
+            .filter(|reference| reference.from == table && refers(reference, row))
+            .filter(|reference| self.plan[reference.to].0 != Rows::All)
+            .filter_map(|reference| {
+                let key = key_of(row, &reference.from_columns)?;
+                Some((Want::Parents { table: reference.to, columns: reference.to_columns.clone() }, key))
+            })
+            .collect();
+        parents.into_iter().try_for_each(|(want, key)| self.want_parent(want, key))
+    }
+
+    fn want_parent(&mut self, want: Want, key: Key) -> Result<(), SampleError> {
+        let bound = self.bounds.keys;
+        let hash = self.hashed(key.iter().map(|field| Some(field.as_slice())));
+        let asked = self.asked.entry(want.clone()).or_insert_with(|| KeySet::new(bound));
+        if asked.raise(hash, 0)? == Known::New {
+            self.waiting.entry(want).or_insert_with(|| Queue::new(bound)).push(key)?;
         }
         Ok(())
     }
@@ -256,18 +382,9 @@ impl Sampler {
     }
 }
 
-fn refers(reference: &Reference, row: &Row) -> bool {
-    reference.when.as_ref().is_none_or(|(field, text)| row[*field].as_deref() == Some(text.as_bytes()))
-}
-
-/// None where a field is NULL.
-fn key_of(row: &Row, fields: &[usize]) -> Option<Key> {
-    fields.iter().map(|field| row[*field].clone()).collect()
-}
-
 /// So many bits that two keys never meet.
-fn hashed<'f>(fields: impl Iterator<Item = Option<&'f [u8]>>) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new();
+fn hashed<'f>(secret: &[u8; 32], fields: impl Iterator<Item = Option<&'f [u8]>>) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new_keyed(secret);
     for field in fields {
         match field {
             Some(field) => {
@@ -281,6 +398,15 @@ fn hashed<'f>(fields: impl Iterator<Item = Option<&'f [u8]>>) -> [u8; 16] {
     }
     let whole = hasher.finalize();
     whole.as_bytes()[..16].try_into().expect("half of 32 bytes")
+}
+
+fn refers(reference: &Reference, row: &Row) -> bool {
+    reference.when.as_ref().is_none_or(|(field, text)| row[*field].as_deref() == Some(text.as_bytes()))
+}
+
+/// None where a field is NULL.
+fn key_of(row: &Row, fields: &[usize]) -> Option<Key> {
+    fields.iter().map(|field| row[*field].clone()).collect()
 }
 
 /// The references of the rules file; one for each value of a polymorphic one's type.

@@ -1,8 +1,12 @@
-//! Keys that wait, first in first out; beyond a number of them, on disk.
+//! Keys that wait, first in first out; beyond a number of them, on disk: sealed by a key that is kept nowhere, for they are production's
+//! values.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
+
+use chacha20::ChaCha20;
+use chacha20::cipher::{KeyIvInit, StreamCipher};
 
 use super::Key;
 
@@ -20,8 +24,8 @@ struct Spilled {
 }
 
 enum End {
-    Writing(BufWriter<File>),
-    Reading(BufReader<File>),
+    Writing(BufWriter<Sealed>),
+    Reading(BufReader<Sealed>),
 }
 
 impl Queue {
@@ -35,7 +39,7 @@ impl Queue {
             return Ok(());
         }
         if !matches!(self.spilled.back(), Some(Spilled { end: End::Writing(_), .. })) {
-            let file = BufWriter::new(tempfile::tempfile()?);
+            let file = BufWriter::new(Sealed::create()?);
             self.spilled.push_back(Spilled { end: End::Writing(file), left: 0 });
         }
         if let Some(Spilled { end: End::Writing(file), left }) = self.spilled.back_mut() {
@@ -58,9 +62,8 @@ impl Queue {
             let mut file = match first.end {
                 End::Reading(file) => file,
                 End::Writing(file) => {
-                    let mut file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
-                    io::Seek::rewind(&mut file)?;
-                    BufReader::new(file)
+                    let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+                    BufReader::new(file.rewound()?)
                 }
             };
             keys.push(read(&mut file)?);
@@ -68,6 +71,52 @@ impl Queue {
             self.spilled.push_front(first);
         }
         Ok(keys)
+    }
+}
+
+/// A file that nobody can read without this.
+struct Sealed {
+    file: File,
+    secret: [u8; 32],
+    cipher: ChaCha20,
+}
+
+impl Sealed {
+    fn create() -> io::Result<Sealed> {
+        let secret = rand::random();
+        Ok(Sealed { file: tempfile::tempfile()?, secret, cipher: cipher(&secret) })
+    }
+
+    /// To be read from its beginning.
+    fn rewound(mut self) -> io::Result<Sealed> {
+        io::Seek::rewind(&mut self.file)?;
+        Ok(Sealed { cipher: cipher(&self.secret), ..self })
+    }
+}
+
+/// Each file has a secret of its own, so that the same nonce does.
+fn cipher(secret: &[u8; 32]) -> ChaCha20 {
+    ChaCha20::new(secret.into(), &[0; 12].into())
+}
+
+impl Write for Sealed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut sealed = bytes.to_vec();
+        self.cipher.apply_keystream(&mut sealed);
+        self.file.write_all(&sealed)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Read for Sealed {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(bytes)?;
+        self.cipher.apply_keystream(&mut bytes[..count]);
+        Ok(count)
     }
 }
 

@@ -7,6 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::engine::capture::{Kind, WholeColumn};
 use crate::scenario::rules::parse;
 
 /// Tables with their rows, and what refers to what.
@@ -33,6 +34,7 @@ fn database() -> impl Strategy<Value = Database> {
             schema: "public".to_owned(),
             name: format!("t{at}"),
             columns: ["id", "a", "b", "c", "d"].map(str::to_owned).to_vec(),
+            coverage: None,
             key: if *keyed { vec![0] } else { Vec::new() },
         });
         let tables = tables.collect();
@@ -106,14 +108,15 @@ impl Database {
         let mut sampler = Sampler::new(self.tables.clone(), self.references.clone(), &rules, bounds).unwrap();
         let mut taken = vec![Vec::new(); self.tables.len()];
         let mut requests = 0;
-        while let Some(request) = sampler.request().unwrap() {
+        while let Some(mut open) = sampler.request().unwrap() {
             requests += 1;
-            let rows = self.answer(&request);
+            let rows = self.answer(&open.request);
             // In portions, as they come from a server.
             for rows in rows.chunks(3) {
-                let new = sampler.take(&request, rows.to_vec()).unwrap();
-                taken[request.table()].extend(new);
+                let new = sampler.take(&mut open, rows.to_vec()).unwrap();
+                taken[open.request.table()].extend(new);
             }
+            sampler.finish(&open);
         }
         taken.iter_mut().for_each(|rows| rows.sort());
         (taken, requests)
@@ -176,7 +179,7 @@ proptest! {
                 Some(before) if *before < number => Known::Further,
                 Some(_) => Known::Before,
             };
-            prop_assert_eq!(set.raise(hashed([Some([key].as_slice())].into_iter()), number).unwrap(), wanted);
+            prop_assert_eq!(set.raise(hashed(&[7; 32], [Some([key].as_slice())].into_iter()), number).unwrap(), wanted);
             let entry = map.entry(key).or_default();
             *entry = number.max(*entry);
         }
@@ -201,11 +204,171 @@ proptest! {
     }
 }
 
+/// As a survey sees it: none of these values is long.
+fn surveyed(row: &Row) -> Row {
+    row.iter().cloned().chain(row.iter().map(|_| None)).collect()
+}
+
+impl Database {
+    /// With a key for each table, and all its columns looked at.
+    fn covered(mut self, kind: Kind, budget: u64) -> Database {
+        for (table, rows) in self.tables.iter_mut().zip(&self.rows) {
+            let column = |name: &String| WholeColumn { name: name.clone(), kind, cast: String::new() };
+            let columns: Vec<WholeColumn> = table.columns.iter().map(column).collect();
+            table.key = vec![0];
+            let mut coverage = Coverage::new(&columns, &table.key, budget);
+            for row in rows {
+                coverage.survey(&surveyed(row), |key| Sampler::order(3, key));
+            }
+            table.coverage = Some(coverage);
+        }
+        self
+    }
+
+    fn covered_sample(&self, rules: &str) -> (Vec<BTreeSet<Row>>, Vec<Covered>) {
+        let rules = parse(Path::new("rules.toml"), rules).unwrap();
+        let mut sampler =
+            Sampler::new(self.tables.clone(), self.references.clone(), &rules, Bounds { keys: 3, batch: 2 }).unwrap();
+        let mut taken = vec![BTreeSet::new(); self.tables.len()];
+        loop {
+            while let Some(mut open) = sampler.request().unwrap() {
+                let answer = self.answer(&open.request);
+                let new = sampler.take(&mut open, answer).unwrap();
+                taken[open.request.table()].extend(new);
+                sampler.finish(&open);
+            }
+            if !sampler.cover().unwrap() {
+                let covered = (0..self.tables.len()).map(|table| sampler.covered(table).unwrap());
+                return (taken, covered.collect());
+            }
+        }
+    }
+}
+
+type Pair = (usize, usize, Option<Vec<u8>>, Option<Vec<u8>>);
+
+/// The pairs of values of columns `a` to `d`, NULL among them.
+fn pairs(rows: &[Row]) -> BTreeSet<Pair> {
+    let of = |row: &Row| {
+        let row = row.clone();
+        (1..5).flat_map(move |one| {
+            let row = row.clone();
+            (one + 1..5).map(move |other| (one, other, row[one].clone(), row[other].clone()))
+        })
+    };
+    rows.iter().flat_map(of).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_values_and_pairs_there_are_a_covered_sample_has(database in database(), seed in 0_u64..50) {
+        let database = database.covered(Kind::Integer, 1000);
+        let rules = format!("[sample]\nrows = \"1%\"\nseed = {seed}\nchildren = {{ depth = 0 }}\n");
+        let (taken, covered) = database.covered_sample(&rules);
+        for ((all, taken), covered) in database.rows.iter().zip(&taken).zip(&covered) {
+            let taken: Vec<Row> = taken.iter().cloned().collect();
+            prop_assert_eq!(pairs(all), pairs(&taken));
+            prop_assert_eq!(&covered.missed, &Vec::new());
+            prop_assert!(covered.added <= covered.found - covered.drawn);
+        }
+        // Closed as any other.
+        for reference in &database.references {
+            for row in taken[reference.from].iter().filter(|row| refers(reference, row)) {
+                let Some(key) = key_of(row, &reference.from_columns) else { continue };
+                for parent in database.rows[reference.to].iter().filter(|row| key_of(row, &reference.to_columns).as_ref() == Some(&key)) {
+                    prop_assert!(taken[reference.to].contains(parent));
+                }
+            }
+        }
+        // The same seed takes the same rows.
+        prop_assert_eq!(database.covered_sample(&rules).0, taken);
+    }
+
+    #[test]
+    fn a_budget_is_kept_and_what_it_does_not_reach_is_told(database in database(), budget in 1_u64..6) {
+        let database = database.covered(Kind::Integer, budget);
+        let alone = Database { references: Vec::new(), ..database };
+        let (taken, covered) = alone.covered_sample("[sample]\nrows = 0\n");
+        for ((all, taken), covered) in alone.rows.iter().zip(&taken).zip(&covered) {
+            prop_assert!(taken.len() as u64 <= budget);
+            let taken: Vec<Row> = taken.iter().cloned().collect();
+            let missing = pairs(all).difference(&pairs(&taken)).count() as u64;
+            let told: u64 = covered.missed.iter().filter(|missed| missed.what == What::Pairs).map(|missed| missed.count).sum();
+            // Pairs with the table's key are told as well.
+            prop_assert!(told >= missing, "{missing} are missing, {told} were told");
+            prop_assert_eq!(covered.missed.is_empty(), missing == 0 && told == 0 && taken.len() >= all.len().min(1));
+        }
+    }
+}
+
+#[test]
+fn extremes_empty_texts_and_shapes_are_covered() {
+    let mut rows: Vec<Row> = (0..500)
+        .map(|at| {
+            [at.to_string(), format!("{{\"a\":{at}}}"), (at * 7 % 300).to_string()]
+                .map(|text| Some(text.into_bytes()))
+                .to_vec()
+        })
+        .collect();
+    rows[77][1] = Some(Vec::new());
+    rows[78][1] = Some(br#"{"b":[1,2]}"#.to_vec());
+    rows[79][1] = None;
+    rows[80][2] = Some(b"-12345678901234567890".to_vec());
+    let columns = [("id", Kind::Integer), ("doc", Kind::Json), ("n", Kind::Integer)];
+    let columns = columns.map(|(name, kind)| WholeColumn { name: name.into(), kind, cast: String::new() });
+    let mut coverage = Coverage::new(&columns, &[0], 100);
+    for row in &rows {
+        let length = row[1].as_ref().map(|doc| doc.len().to_string().into_bytes());
+        let surveyed: Row = row.iter().cloned().chain([None, length, None]).collect();
+        coverage.survey(&surveyed, |key| Sampler::order(0, key));
+    }
+    assert_eq!(coverage.rows(), 500);
+    let mut asked = Vec::new();
+    loop {
+        let keys = coverage.ask();
+        if keys.is_empty() {
+            break;
+        }
+        for key in keys {
+            let row = rows.iter().find(|row| row[0].as_ref() == Some(&key[0])).unwrap();
+            coverage.cover(row);
+            asked.push(String::from_utf8(key[0].clone()).unwrap());
+        }
+    }
+    for wanted in ["0", "499", "77", "78", "79", "80"] {
+        assert!(asked.contains(&wanted.to_owned()), "{wanted} of {asked:?}");
+    }
+    assert!(asked.len() < 12, "{asked:?}");
+    let covered = coverage.covered();
+    assert_eq!((covered.drawn, covered.missed), (0, Vec::new()));
+}
+
+#[test]
+fn keys_that_nothing_has_are_counted_once() {
+    let database = Database {
+        tables: vec![table("users", &["id"]), table("orders", &["id", "user"])],
+        rows: vec![rows(&[["1"]]), rows(&[["1", "1"], ["2", "8"], ["3", "8"], ["4", "9"], ["5", ""]])],
+        references: vec![Reference { from: 1, from_columns: vec![1], to: 0, to_columns: vec![0], when: None }],
+    };
+    let rules = parse(Path::new("r"), "[sample]\nrows = \"all\"\n[sample.tables]\nusers = 0\n").unwrap();
+    let mut sampler =
+        Sampler::new(database.tables.clone(), database.references.clone(), &rules, Bounds { keys: 9, batch: 1 })
+            .unwrap();
+    while let Some(mut open) = sampler.request().unwrap() {
+        let answer = database.answer(&open.request);
+        sampler.take(&mut open, answer).unwrap();
+        sampler.finish(&open);
+    }
+    assert_eq!(sampler.orphans(), [Orphans { table: 0, columns: vec![0], keys: 2 }]);
+}
+
 /// A set of many blocks and runs.
 #[test]
 fn large_key_sets_are_found_again() {
     let mut set = KeySet::new(1000);
-    let key = |number: u32| hashed([Some(number.to_le_bytes().as_slice())].into_iter());
+    let key = |number: u32| hashed(&[7; 32], [Some(number.to_le_bytes().as_slice())].into_iter());
     for number in 0..20_000 {
         assert_eq!(set.raise(key(number), 1).unwrap(), Known::New);
     }
@@ -227,6 +390,7 @@ fn table(name: &str, columns: &[&str]) -> Table {
         schema: "shop".to_owned(),
         name: name.to_owned(),
         columns: columns.iter().map(|name| (*name).to_owned()).collect(),
+        coverage: None,
         key: vec![0],
     }
 }

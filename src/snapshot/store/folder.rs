@@ -83,6 +83,20 @@ pub fn begin(folder: &Path, source: &str) -> Result<Begun, StoreError> {
     }
 }
 
+/// Where a snapshot's chunks go.
+#[derive(Debug, Clone)]
+pub struct Places {
+    data: PathBuf,
+}
+
+impl Places {
+    /// As [`Begun::chunk`].
+    pub fn chunk(&self, table: usize, chunk: usize) -> (PathBuf, String) {
+        let file = format!("{}/{}.zst", number(table), number(chunk));
+        (self.data.join(&file), file)
+    }
+}
+
 impl Begun {
     pub fn schema(&self) -> PathBuf {
         self.folder.join(SCHEMA)
@@ -99,8 +113,12 @@ impl Begun {
 
     /// Where a chunk goes, and its name in the manifest; both from 0.
     pub fn chunk(&self, table: usize, chunk: usize) -> (PathBuf, String) {
-        let file = format!("{}/{}.zst", number(table), number(chunk));
-        (self.folder.join(DATA).join(&file), file)
+        self.places().chunk(table, chunk)
+    }
+
+    /// For whoever writes elsewhere.
+    pub fn places(&self) -> Places {
+        Places { data: self.folder.join(DATA) }
     }
 
     /// Writes the manifest: from here on the folder is a snapshot.

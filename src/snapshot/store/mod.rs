@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use chunk::{ChunkReader, ChunkWriter};
-pub use folder::{Begun, begin};
+pub use folder::{Begun, Places, begin};
 
 use crate::engine::capture::{Database, Table};
 
@@ -127,6 +127,9 @@ pub struct Manifest {
     /// By rules; else rows are as they were.
     pub is_masked: bool,
     pub is_sampled: bool,
+    /// What was taken, where not all rows were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<StoredSample>,
     pub database: Database,
     /// In the order of their folders.
     pub tables: Vec<StoredTable>,
@@ -158,6 +161,54 @@ pub struct StoredMask {
     pub transformer: String,
 }
 
+/// How rows were sampled, and what of production's variety is not among them. Holds no values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredSample {
+    pub seed: u64,
+    pub tables: Vec<StoredSampledTable>,
+    /// What production's rows refer to and does not exist.
+    pub orphans: Vec<StoredOrphans>,
+}
+
+/// A table with all its partitions. The figures are there where it was looked at what its rows have: values of short lists and pairs of them,
+/// extremes, shapes of texts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredSampledTable {
+    pub table: String,
+    /// As the rules file has it: "1%".
+    pub rows: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<u64>,
+    /// Of these, what fewer than ten rows have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rare: Option<u64>,
+    /// What a plain sample had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drawn: Option<u64>,
+    /// Rows that were added for the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub added: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missed: Vec<StoredMissed>,
+}
+
+/// What no row of the sample has, of a column or of two.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredMissed {
+    pub columns: Vec<String>,
+    /// "values", "shapes", "extremes", "pairs of values".
+    pub what: String,
+    pub count: u64,
+}
+
+/// Keys of a table that rows refer to, and that no row of it has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredOrphans {
+    pub table: String,
+    pub columns: Vec<String>,
+    pub keys: u64,
+}
+
 /// One file of rows: a zstd frame of the text form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
@@ -187,6 +238,7 @@ pub struct Contents {
     pub captured: jiff::Timestamp,
     pub is_masked: bool,
     pub is_sampled: bool,
+    pub sample: Option<StoredSample>,
     pub database: Database,
     pub tables: Vec<StoredTable>,
 }
@@ -231,13 +283,14 @@ impl Manifest {
 
     /// The files' text, sealed.
     fn sealed(contents: Contents, schema: Vec<StoredFile>) -> (Manifest, String) {
-        let Contents { captured, is_masked, is_sampled, database, tables } = contents;
+        let Contents { captured, is_masked, is_sampled, sample, database, tables } = contents;
         let mut manifest = Manifest {
             format: FORMAT,
             taken_by: env!("CARGO_PKG_VERSION").to_owned(),
             captured,
             is_masked,
             is_sampled,
+            sample,
             database,
             tables,
             schema,

@@ -65,7 +65,9 @@ fn fill(folder: &Path) -> Manifest {
     let last = written.pop().into_iter().collect();
     let tables = vec![stored("orders", written), stored("log", last)];
     let captured = "2024-05-01T10:00:00Z".parse().unwrap();
-    begun.finish(Contents { captured, is_masked: false, is_sampled: false, database: database(), tables }).unwrap()
+    begun
+        .finish(Contents { captured, is_masked: false, is_sampled: false, sample: None, database: database(), tables })
+        .unwrap()
 }
 
 async fn verified(folder: &Path) -> Verified {

@@ -4,6 +4,7 @@
 //! "Consistent Nonlocking Reads" of the manuals). Definitions are as they are while they are read, before the first row is.
 
 mod facts;
+mod sampling;
 mod schema;
 mod shape;
 
@@ -104,11 +105,16 @@ impl Source {
             columns.push("''".to_owned());
         }
         let sql = format!("SELECT {} FROM {}{condition}", columns.join(", "), quote(&table.name));
+        self.queried(session, format!("the rows of {}", table.name), sql)
+    }
+
+    /// What a query gives, in the text form.
+    fn queried(&self, session: usize, what: String, sql: String) -> Rows<'_> {
         // The driver's rows borrow the connection, which is behind a lock: whoever holds it passes them on.
         let (mut sender, receiver) = mpsc::channel::<Bytes>(PIECES);
         let sending = async move {
             let mut connection = self.readings[session].connection().await;
-            let failed = || query_failed(format!("the rows of {}", table.name));
+            let failed = || query_failed(what.clone());
             let mut rows = connection.query_iter(sql).await.map_err(|error| failed()(error))?;
             let mut piece = BytesMut::with_capacity(PIECE);
             let mut text = Vec::new();

@@ -84,7 +84,7 @@ impl Source {
     }
 
     /// The database, in SQL.
-    fn of(&self) -> String {
+    pub(super) fn of(&self) -> String {
         literal(self.first().database())
     }
 

@@ -5,6 +5,7 @@
 //! Columns".
 
 mod facts;
+mod sampling;
 pub mod schema;
 mod shape;
 
