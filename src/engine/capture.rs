@@ -36,6 +36,9 @@ pub enum SourceError {
     /// A reader of that moment would miss what the tables held.
     #[error("{} was emptied or rewritten just as the capture began", tables.join(", "))]
     Changed { tables: Vec<String> },
+    /// Whoever read it by its name read two tables.
+    #[error("{} was replaced, rebuilt or lost a partition during the capture", tables.join(", "))]
+    Replaced { tables: Vec<String> },
     #[error("the database holds {count} large objects, which no snapshot holds")]
     LargeObjects { count: u64 },
     #[error("no {program} on this machine")]
@@ -58,6 +61,7 @@ impl SourceError {
             SourceError::NotReadable { .. } => "GRANT pg_read_all_data (from 14 on), or SELECT on what is named",
             SourceError::Locked { .. } => "try again once that has ended, or capture a replica",
             SourceError::Changed { .. } => "start it again",
+            SourceError::Replaced { .. } => "start it again, and let no release change tables meanwhile",
             SourceError::LargeObjects { .. } => "take an archive with pg_dump -Fd, which a scenario restores as well",
             SourceError::NoProgram { .. } | SourceError::OldProgram { .. } => {
                 "install PostgreSQL's client programs of the server's version or a newer one"
@@ -306,6 +310,18 @@ impl Source {
         match self {
             Source::Postgres(source) => source.rows(session, table, part).await.map(|rows| rows as Rows<'a>),
             Source::Mysql(source) => Ok(source.rows(session, table, part)),
+        }
+    }
+
+    /// Sees, once all rows were read, that each table is still the one that was described.
+    ///
+    /// # Errors
+    /// One was replaced meanwhile, so that what was read by its name may be of both.
+    pub async fn unchanged(&self) -> Result<(), SourceError> {
+        match self {
+            // Its tables are locked against that.
+            Source::Postgres(_) => Ok(()),
+            Source::Mysql(source) => source.unchanged().await,
         }
     }
 

@@ -10,7 +10,7 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use rehearsal::diff::{CompareOptions, compare};
 use rehearsal::engine::EngineKind;
-use rehearsal::engine::capture::Table;
+use rehearsal::engine::capture::{Source, SourceError, Table};
 use rehearsal::engine::endpoint::Endpoint;
 use rehearsal::engine::mysql::connect::with;
 use rehearsal::engine::mysql::load::Loader;
@@ -95,6 +95,14 @@ async fn restored(server: &Server, folder: &Path, into: &Endpoint) -> Result<Res
     snapshot::restore(&request, &mut |_, _, _| {}).await
 }
 
+/// Schema and rows as the engine's own program tells them.
+async fn dumped(server: &Server, database: &str) -> String {
+    let text = server.dump(database).await;
+    // Of MariaDB's sequences, what is given out next: what was cached is not given out again.
+    let same = |line: &&str| !line.contains("SETVAL") && !line.starts_with("DO ") && !line.starts_with("--");
+    text.lines().filter(same).collect::<Vec<_>>().join("\n").replace(&format!("`{database}`."), "")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_captured_database_comes_back_as_it_was() {
     for (engine, version, kind) in [
@@ -121,6 +129,10 @@ async fn a_captured_database_comes_back_as_it_was() {
         let options = CompareOptions { schema: true, data: true, ..CompareOptions::default() };
         let found = text(&compare(&from, &into, &options).await.expect("both can be compared"));
         assert_eq!(found, "no difference; content of 16 tables compared\n", "{version}");
+        // Natively the programs of a server and its client alone are asked for.
+        if kind == LabKind::Docker {
+            assert_eq!(dumped(&server, "copy").await, dumped(&server, "source").await, "{version}");
+        }
         if engine == EngineKind::Mariadb {
             let next = async |at: &Endpoint| {
                 let ask =
@@ -254,4 +266,54 @@ async fn what_only_a_lenient_server_holds_comes_back() {
     assert_eq!((before.0.as_str(), before.1, before.2, before.3.as_str()), ("1:0:,2:2:bad", -1, 2, "\r\n"));
     assert_eq!(told(&into).await, before);
     server.end().await;
+}
+
+/// As tools do that change a table online: a copy is filled, and takes its name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_replaced_meanwhile_is_noticed() {
+    for (engine, version, kind) in
+        [(EngineKind::Mariadb, "10.11", LabKind::Native), (EngineKind::Mysql, "9.7", LabKind::Docker)]
+    {
+        let Some(server) = server(engine, version, kind).await else { continue };
+        let from = database(&server, "source").await;
+        execute(
+            &from,
+            "CREATE TABLE kept (n int PRIMARY KEY); INSERT INTO kept VALUES (1);
+             CREATE TABLE orders (n int PRIMARY KEY); INSERT INTO orders VALUES (1), (2);
+             CREATE TABLE _orders_new (n bigint PRIMARY KEY); INSERT INTO _orders_new VALUES (1);
+             CREATE TABLE events (n int PRIMARY KEY) PARTITION BY RANGE (n) (PARTITION p1 VALUES LESS THAN (10), PARTITION p2 VALUES LESS THAN (20));
+             CREATE TABLE spare (n int PRIMARY KEY); INSERT INTO events VALUES (1), (11)",
+        )
+        .await;
+        let opened = async || {
+            let source = Source::open(&from, 2).await.expect("it opens");
+            source.describe(1 << 20).await.expect("it is described");
+            source
+        };
+        let replaced = async |source: Source| {
+            let found = source.unchanged().await;
+            source.end().await;
+            match found {
+                Ok(()) => Vec::new(),
+                Err(SourceError::Replaced { tables }) => tables,
+                Err(other) => panic!("{version}: {other}"),
+            }
+        };
+        let source = opened().await;
+        execute(&from, "INSERT INTO kept VALUES (2); UPDATE orders SET n = 3 WHERE n = 2; CREATE TABLE other (n int)")
+            .await;
+        assert_eq!(replaced(source).await, Vec::<String>::new(), "{version}: rows may change, and more tables come");
+        let source = opened().await;
+        execute(&from, "RENAME TABLE orders TO _orders_old, _orders_new TO orders").await;
+        let tables = replaced(source).await;
+        assert!(tables.contains(&"orders".to_owned()) && !tables.contains(&"kept".to_owned()), "{version}: {tables:?}");
+        for change in
+            ["ALTER TABLE events EXCHANGE PARTITION p1 WITH TABLE spare", "ALTER TABLE events DROP PARTITION p2"]
+        {
+            let source = opened().await;
+            execute(&from, change).await;
+            assert!(replaced(source).await.contains(&"events".to_owned()), "{version}: {change}");
+        }
+        server.end().await;
+    }
 }

@@ -218,6 +218,7 @@ async fn in_sessions(
             progress(&told);
         })
         .await?;
+        source.unchanged().await?;
         let mut tables = work.into_tables();
         if let Some(masked) = &masked {
             for stored in &mut tables {

@@ -157,6 +157,58 @@ pub(super) async fn sequences(reading: &Reading) -> Result<Vec<Sequence>, ReadEr
     Ok(sequences)
 }
 
+/// By table and, where it has some, partition: what changes when another takes its name.
+pub(super) type Identities = BTreeMap<(String, String), String>;
+
+/// When each was made, and its number in the storage engine where the login may see that. Of now, and not of the snapshot.
+pub(super) async fn identities(reading: &Reading) -> Result<Identities, ReadError> {
+    let database = literal(reading.database());
+    let sql = format!(
+        "SELECT TABLE_NAME, '', CREATE_TIME FROM information_schema.TABLES
+         WHERE TABLE_SCHEMA = {database} AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')
+         UNION ALL SELECT TABLE_NAME, CONCAT_WS('.', PARTITION_NAME, SUBPARTITION_NAME), CREATE_TIME
+         FROM information_schema.PARTITIONS WHERE TABLE_SCHEMA = {database} AND PARTITION_NAME IS NOT NULL"
+    );
+    let mut identities = Identities::new();
+    for row in reading.rows("when tables were made", &sql).await? {
+        let [table, partition, made] = fields(row);
+        identities.insert((table, partition), made);
+    }
+    // Files are called after tables, and names of these letters alone are the same in both.
+    let is_plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if !is_plain(reading.database()) {
+        return Ok(identities);
+    }
+    let numbers = if reading.engine == EngineKind::Mysql { "INNODB_TABLES" } else { "INNODB_SYS_TABLES" };
+    let sql = format!(
+        "SELECT SUBSTRING_INDEX(NAME, '/', -1), TABLE_ID FROM information_schema.{numbers}
+         WHERE SUBSTRING_INDEX(NAME, '/', 1) = {database}"
+    );
+    match reading.rows("tables' numbers", &sql).await {
+        Ok(rows) => {
+            for row in rows {
+                let [file, number] = fields(row);
+                // "orders#p#p2024", and in capitals where names are.
+                let (table, partition) = file.split_once(['#']).unwrap_or((file.as_str(), ""));
+                // What the server makes for its own use comes and goes.
+                if is_plain(table) && !table.is_empty() {
+                    identities.insert((table.to_owned(), format!("#{partition}")), number);
+                }
+            }
+        }
+        // It takes the right to see all processes.
+        Err(error) => tracing::debug!(%error, "tables are told from others by the time they were made, alone"),
+    }
+    Ok(identities)
+}
+
+/// Tables of which something was there before and is not any more.
+pub(super) fn replaced(before: &Identities, after: &Identities) -> Vec<String> {
+    let is_gone = |(key, identity): &(&(String, String), &String)| after.get(*key) != Some(*identity);
+    let gone = before.iter().filter(is_gone).map(|((table, _), _)| table.clone());
+    gone.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+}
+
 /// Without sequences and what is left out.
 pub(super) async fn database(reading: &Reading) -> Result<Database, ReadError> {
     let sql = format!(

@@ -1,7 +1,8 @@
 //! What a capture reads of a MySQL or MariaDB database: the sessions of [`super::reading`], tables in ranges of their keys.
 //!
 //! Nothing is locked: InnoDB refuses to read a table that was rebuilt or emptied since the snapshot was taken, and says so (chapter
-//! "Consistent Nonlocking Reads" of the manuals). Definitions are as they are while they are read, before the first row is.
+//! "Consistent Nonlocking Reads" of the manuals). One that took another's name meanwhile it reads, so that is looked for at the end.
+//! Definitions are as they are while they are read, before the first row is.
 
 mod facts;
 mod sampling;
@@ -35,6 +36,8 @@ pub const PROGRAMS: &str = "programs.sql";
 pub struct Source {
     readings: Vec<Reading>,
     scripts: OnceLock<schema::Scripts>,
+    /// When it was described.
+    identities: OnceLock<facts::Identities>,
 }
 
 impl Source {
@@ -44,7 +47,7 @@ impl Source {
     /// As there.
     pub async fn open(endpoint: &Endpoint, sessions: usize) -> Result<Source, SourceError> {
         let readings = begin(endpoint, sessions).await?;
-        Ok(Source { readings, scripts: OnceLock::new() })
+        Ok(Source { readings, scripts: OnceLock::new(), identities: OnceLock::new() })
     }
 
     fn first(&self) -> &Reading {
@@ -65,6 +68,7 @@ impl Source {
     /// As there.
     pub async fn describe(&self, part_bytes: u64) -> Result<(Database, Vec<Planned>), SourceError> {
         super::catalog::check_rights(self.first()).await?;
+        let identities = facts::identities(self.first()).await?;
         let mut left_out = Vec::new();
         let tables = facts::tables(self.first(), &mut left_out).await?;
         let sequences = facts::sequences(self.first()).await?;
@@ -76,7 +80,7 @@ impl Source {
         }
         let database = Database { sequences, left_out, ..facts::database(self.first()).await? };
         // It is described once.
-        let _ = self.scripts.set(scripts);
+        let _ = (self.scripts.set(scripts), self.identities.set(identities));
         Ok((database, planned))
     }
 
@@ -134,6 +138,17 @@ impl Source {
         };
         let failure = sending.into_stream().filter_map(|sent| future::ready(sent.err().map(Err)));
         Box::pin(stream::select(receiver.map(Ok), failure))
+    }
+
+    /// As [`crate::engine::capture::Source::unchanged`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn unchanged(&self) -> Result<(), SourceError> {
+        let Some(before) = self.identities.get() else { return Ok(()) };
+        let after = facts::identities(self.first()).await?;
+        let tables = facts::replaced(before, &after);
+        if tables.is_empty() { Ok(()) } else { Err(SourceError::Replaced { tables }) }
     }
 
     /// Takes its leave.
