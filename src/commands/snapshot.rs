@@ -115,7 +115,7 @@ fn masking(settings: &CaptureSettings) -> Result<Option<Masking>, Error> {
 
 /// Rules that mask nothing need none.
 fn key(rules: &rules::Rules) -> Result<String, Error> {
-    if rules.masks.is_empty() {
+    if !rules.need_key() {
         return Ok(String::new());
     }
     let name = &rules.key_variable;

@@ -16,6 +16,10 @@ const STEP: &str = "[[step]]\nname = \"one\"\nsql = \"SELECT 1\"\n";
 const ROWS: &str = "[[setup]]\nsql = \"CREATE TABLE big AS SELECT n, (SELECT string_agg(md5(random()::text || n || g), '') \
                     FROM generate_series(1, 10) g) AS text FROM generate_series(1, 30000) n\"\n";
 
+const MARIADB: &str =
+    "name = \"ugly\"\n[topology]\nengine = \"mariadb\"\nversion = \"10.11\"\n[snapshot]\nfrom = \"empty\"\n";
+const MARIADB_ROWS: &str = "[[setup]]\nsql = \"CREATE TABLE big AS SELECT seq AS n, REPEAT(SHA2(RAND(seq), 256), 6) AS text FROM seq_1_to_30000\"\n";
+
 /// Slow enough to last for longer than any test.
 const SLOW: &[&str] = &["--rate", "100kB/s"];
 
@@ -29,16 +33,20 @@ struct Source {
 impl Source {
     /// A server that runs until [`Source::end`]; nothing where this machine has none.
     fn new() -> Option<Source> {
+        Source::of(SCENARIO, ROWS)
+    }
+
+    fn of(scenario: &str, rows: &str) -> Option<Source> {
         if !has("native") {
             return None;
         }
         let room = Room::new();
-        room.write("scenario.toml", format!("{SCENARIO}{ROWS}{STEP}"));
+        room.write("scenario.toml", format!("{scenario}{rows}{STEP}"));
         let ended = room.run(&["up", "scenario.toml", "--lab", "native", "--format", "json"]);
         let up: Value = serde_json::from_str(&ended.exits(0).stdout).expect("JSON");
         let passwords = std::fs::read_to_string(up["passwords"].as_str().expect("a file")).expect("it can be read");
-        let password = passwords.trim().rsplit(':').next().expect("it has a password").to_owned();
-        let url = up["nodes"][0]["url"].as_str().expect("a URL").replace("postgres@", &format!("postgres:{password}@"));
+        let password = passwords.trim().rsplit([':', ' ']).next().expect("it has a password").to_owned();
+        let url = up["nodes"][0]["url"].as_str().expect("a URL").replacen('@', &format!(":{password}@"), 1);
         Some(Source { room, up, url, password })
     }
 
@@ -66,16 +74,37 @@ impl Source {
     fn assert_left(&self, ended: &Ended) {
         let said = format!("{}{}", ended.stdout, ended.stderr);
         assert!(!said.contains(&self.password), "{said}");
-        let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rehearsal snapshot'";
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
-            let left = asked(&self.up, &self.up["nodes"][0], sessions).expect("the source answers");
+            let left = self.sessions();
             if left == "0" {
                 return;
             }
             assert!(Instant::now() < deadline, "{left} sessions are left on the source");
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    fn sessions(&self) -> String {
+        if self.url.starts_with("postgres") {
+            let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rehearsal snapshot'";
+            return asked(&self.up, &self.up["nodes"][0], sessions).expect("the source answers");
+        }
+        let file = self.up["passwords"].as_str().expect("a file");
+        let sessions =
+            "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER <> 'system user' AND ID <> CONNECTION_ID()";
+        let said = Command::new("mariadb")
+            .args([
+                &format!("--defaults-file={file}"),
+                "--defaults-group-suffix=_primary",
+                "--skip-column-names",
+                "-e",
+                sessions,
+            ])
+            .output()
+            .expect("the client runs");
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        String::from_utf8_lossy(&said.stdout).trim().to_owned()
     }
 
     fn end(self) {
@@ -122,6 +151,79 @@ fn a_killed_capture_is_no_snapshot_and_is_begun_anew() {
         .tells(&["captured shop: 2 tables, 30,000 rows"]);
     source.room.run(&["snapshot", "verify", "shop"]).exits(0).tells(&["30,000 rows: as they were written"]);
     source.capture(&[]).exits(2).says(&["shop holds a snapshot already", "hint: give another folder with --out"]);
+    source.end();
+}
+
+/// A sample is written late, and a MariaDB's session waits for whoever takes its rows.
+#[test]
+fn captures_of_mariadb_and_samples_end_as_well() {
+    for (scenario, rows, how) in [
+        (MARIADB, MARIADB_ROWS, &["--unmasked"][..]),
+        (MARIADB, MARIADB_ROWS, &["--rules", "tenth.toml"]),
+        (SCENARIO, ROWS, &["--rules", "tenth.toml"]),
+    ] {
+        let Some(source) = Source::of(scenario, rows) else { return };
+        source.room.write("tenth.toml", TENTH);
+        let begin = || {
+            let mut command = source.room.command();
+            command.args(["snapshot", "capture", "env:SOURCE", "--out", "shop"]).args(SLOW).args(how);
+            command.env("SOURCE", &source.url);
+            let mut going = source.room.start(command);
+            // It has read more than the first seconds let through.
+            assert!(going.comes_to(|| {
+                (source.folder().join("schema").read_dir().ok()?.next().is_some() && source.sessions() != "0")
+                    .then_some(())
+            }));
+            going
+        };
+        let going = begin();
+        going.signal(Signal::INT);
+        let ended = going.end();
+        ended.exits(130).says(&["error: interrupted"]);
+        assert!(!source.folder().exists(), "{:?}", entries(&source.folder()));
+        source.assert_left(&ended);
+        let going = begin();
+        going.signal(Signal::KILL);
+        source.assert_left(&going.end());
+        source.room.run(&["snapshot", "verify", "shop"]).exits(1).tells(&["the capture was not finished"]);
+        let mut command = source.room.command();
+        command.args(["snapshot", "capture", "env:SOURCE", "--out", "shop"]).args(how).env("SOURCE", &source.url);
+        source.room.start(command).end().exits(0).says(&["what an unfinished capture had left is removed"]);
+        source.room.run(&["snapshot", "verify", "shop"]).exits(0).tells(&["as they were written"]);
+        source.end();
+    }
+}
+
+/// What rules may take less than all of.
+const TENTH: &str = "[sample]\nrows = \"10%\"\n[[mask]]\nname = \"*\"\nas = \"keep\"\nreason = \"made up\"\n";
+
+#[test]
+fn a_sample_says_what_it_has_and_what_it_lacks() {
+    let Some(source) = Source::new() else { return };
+    source.room.write("tenth.toml", format!("{TENTH}[coverage]\nbudget = 2\n"));
+    let mut command = source.room.command();
+    command.args(["snapshot", "capture", "env:SOURCE", "--out", "shop", "--rules", "tenth.toml"]);
+    command.env("SOURCE", &source.url);
+    source.room.start(command).end().exits(0);
+    let inspected = source.room.run(&["snapshot", "inspect", "shop"]);
+    let stdout = &inspected.exits(0).stdout;
+    for says in
+        ["content     a sample, rows as they were, nothing masked", "sampled     big: 10%; ", " added", " of 30,000 "]
+    {
+        assert!(stdout.contains(says), "{says}: {stdout}");
+    }
+    let rows = std::fs::read_to_string(source.folder().join("manifest.json")).expect("a manifest");
+    let rows: Value = serde_json::from_str(&rows).expect("JSON");
+    let big =
+        rows["tables"].as_array().and_then(|tables| tables.iter().find(|table| table["name"] == "big")).expect("big");
+    let taken = big["rows"].as_u64().expect("a count");
+    assert!((2_500..3_500).contains(&taken) && big["production_rows"] == 30_000, "{taken} rows");
+    // A rehearsal of it knows that production is larger.
+    let (topology, _) = SCENARIO.split_once("from = ").expect("it names a snapshot");
+    source.room.write("of-shop.toml", format!("{topology}from = \"shop\"\n[probes]\nauto = false\n{STEP}"));
+    let ended = source.room.run(&["run", "of-shop.toml", "--out", "out", "--lab", "native"]);
+    let known = &ended.exits(0).events()[0]["scenario"]["snapshot"]["production_rows"];
+    assert_eq!(known["big"], 30_000);
     source.end();
 }
 
@@ -203,13 +305,13 @@ fn wrong_flags() {
     said(&["capture", "env:SOURCE", "--out", "shop", "--unmasked", "--rate", "fast"], &["a rate is written as 20MB/s"]);
     said(&["capture", "env:SOURCE", "--out", ".", "--unmasked"], &[". holds other files", "hint: give another folder"]);
     source.room.write("keyed.toml", "key = \"env:KEY\"\n[[mask]]\nname = \"*mail*\"\nas = \"email\"\n");
-    source.room.write("tenth.toml", "[sample]\nrows = \"10%\"\n");
     source.room.write("short.toml", "key = \"env:WRONG_KEY\"\n[[mask]]\nname = \"*mail*\"\nas = \"email\"\n");
     let by = |rules: &'static str| ["capture", "env:SOURCE", "--out", "shop", "--rules", rules];
     said(&by("none.toml"), &["none.toml"]);
     said(&by("keyed.toml"), &["no variable KEY, which holds the masking key", "hint: export KEY=…"]);
     said(&by("short.toml"), &["the masking key in WRONG_KEY has fewer than 16 bytes", "hint: export WRONG_KEY=…"]);
-    said(&by("tenth.toml"), &["`[sample]` in tenth.toml asks for less than all rows, which is not supported yet"]);
+    source.room.write("other.toml", "[sample]\nrows = \"10%\"\n[sample.tables]\nordres = \"all\"\n");
+    said(&by("other.toml"), &["no table is called ordres, which line 4 of the rules file names", "hint: "]);
     said(&[by("keyed.toml").as_slice(), &["--unmasked"]].concat(), &["cannot be used with"]);
     said(&["verify", "nowhere"], &["there is no folder nowhere", "hint: name the folder"]);
     said(&["inspect", "."], &[". holds no snapshot", "hint: name the folder"]);

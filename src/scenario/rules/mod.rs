@@ -45,6 +45,13 @@ pub struct Rules {
     pub domains: Vec<Domain>,
 }
 
+impl Rules {
+    /// Whether anything is masked, and not only kept.
+    pub fn need_key(&self) -> bool {
+        self.masks.iter().any(|mask| mask.transform != Transform::Keep)
+    }
+}
+
 /// Columns that hold the same things.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Domain {

@@ -11,7 +11,7 @@ type At = (usize, usize);
 /// The masks of each table, in the tables' order; those by which dates move come before what masks the entity.
 pub fn plan(rules: &Rules, key: &str, tables: &[Table]) -> Result<Vec<Vec<ColumnMask>>, Vec<MaskProblem>> {
     let mut plan = Plan { rules, tables, problems: Vec::new() };
-    if key.len() < KEY_BYTES_MIN && !rules.masks.is_empty() {
+    if key.len() < KEY_BYTES_MIN && rules.need_key() {
         plan.problems.push(MaskProblem::ShortKey);
     }
     plan.patterns_meet();
