@@ -1,13 +1,14 @@
 //! `cargo xtask bench`: what rehearsing costs, as ratios to the bare server doing the same.
 //!
-//! Four questions. How long until the first step runs, on an empty snapshot? How long until several servers are a topology? How long until
-//! what was restored before is up again? And how much slower is a plan that is watched than `psql -f` of the same file? Both sides run in turns, whichever went first going second the next time, and the median counts:
+//! Five questions. How long until the first step runs, on an empty snapshot? How long until several servers are a topology? How long until
+//! what was restored before is up again? How long do a capture and a restore take beside the engines' own programs? And how much slower is a plan that is watched than `psql -f` of the same file? Both sides run in turns, whichever went first going second the next time, and the median counts:
 //! on a shared machine two blocks of the same work differ by more than what is looked for.
 
 mod baselines;
 mod container;
 mod recorded;
 mod server;
+mod snapshots;
 mod topologies;
 
 use std::fs;
@@ -39,6 +40,9 @@ pub struct Args {
     /// Sizes of the databases that begin from a baseline, in MB
     #[arg(long, value_delimiter = ',', default_values_t = [100, 1000, 4000])]
     megabytes: Vec<u64>,
+    /// Size of the databases that are captured and restored, in MB
+    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u64).range(1..))]
+    snapshot_megabytes: u64,
     /// Measure the unoptimised build
     #[arg(long)]
     dev: bool,
@@ -52,6 +56,8 @@ enum What {
     Topologies,
     /// From the command to a database that was restored before
     Baselines,
+    /// Captures and restores against pg_dump, pg_restore, mydumper, myloader
+    Snapshots,
     /// A watched plan against the bare client
     Observing,
 }
@@ -87,6 +93,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if wanted(What::Baselines) {
         fs::set_permissions(&bench.folder, fs::Permissions::from_mode(0o755))?;
         baselines::run(&bench.binary, &bench.folder, args.pairs, &args.megabytes)?;
+    }
+    if wanted(What::Snapshots) {
+        fs::set_permissions(&bench.folder, fs::Permissions::from_mode(0o755))?;
+        snapshots::run(&bench.binary, &bench.folder, args.pairs, args.snapshot_megabytes)?;
     }
     if wanted(What::Observing) {
         bench.observing(args.rows)?;

@@ -37,6 +37,11 @@ impl Run {
         Ok(before_s + number(step, "at_ms")? / 1e3)
     }
 
+    /// Seconds until the snapshot was restored and had its statistics.
+    pub fn restored_s(&self) -> anyhow::Result<f64> {
+        Ok(number(self.find("restored", |_| true)?, "elapsed_ms")? / 1e3)
+    }
+
     /// Seconds of the plan's only step.
     pub fn step_s(&self) -> anyhow::Result<f64> {
         Ok(number(self.find("step-ended", of_plan)?, "elapsed_ms")? / 1e3)
