@@ -194,7 +194,7 @@ pub(super) async fn snapshot(scenario: &Scenario, cancel: &CancellationToken) ->
         // A variable that is not set is told with the others.
         Err(SnapshotError::NeedsLab | SnapshotError::NoVariable { .. }) => {
             let of = match &scenario.snapshot.source {
-                SnapshotSource::Url { variable } => variable,
+                SnapshotSource::Url { variable, .. } => variable,
                 _ => "a live server",
             };
             return Ok(Snapshot::NotHere(format!("the database of {of}, which only a run reads")));
@@ -291,7 +291,7 @@ async fn extensions(
 /// Variables that the scenario takes from the environment and that are not there.
 pub(super) fn missing_variables(scenario: &Scenario) -> Vec<String> {
     let mut names = Vec::new();
-    if let SnapshotSource::Url { variable } = &scenario.snapshot.source {
+    if let SnapshotSource::Url { variable, .. } = &scenario.snapshot.source {
         names.push(variable.as_str());
     }
     for step in scenario.setup.iter().chain(&scenario.steps) {

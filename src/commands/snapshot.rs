@@ -14,7 +14,6 @@ use crate::scenario::rules;
 use crate::settings::CaptureSettings;
 use crate::snapshot::capture::{self, CaptureError, CaptureRequest, Masking};
 use crate::snapshot::detect::Undecided;
-use crate::snapshot::mask::KEY_BYTES_MIN;
 use crate::snapshot::store::{Manifest, StoreError, StoredMissed, StoredOrphans, StoredSampledTable};
 use crate::snapshot::verify;
 
@@ -109,29 +108,8 @@ fn masking(settings: &CaptureSettings) -> Result<Option<Masking>, Error> {
             "give another file with --draft: what somebody may have written is not overwritten",
         ));
     }
-    let key = key(&rules)?;
-    Ok(Some(Masking { rules, key }))
-}
-
-/// Rules that mask nothing need none.
-fn key(rules: &rules::Rules) -> Result<String, Error> {
-    if !rules.need_key() {
-        return Ok(String::new());
-    }
-    let name = &rules.key_variable;
-    let hint = format!(
-        "export {name}=… with a long random text, as of `openssl rand -hex 32`, and keep it: the same key gives the same masked values"
-    );
-    match std::env::var(name) {
-        Ok(key) if key.len() >= KEY_BYTES_MIN => Ok(key),
-        Ok(_) => Err(Error::usage(format!("the masking key in {name} has fewer than {KEY_BYTES_MIN} bytes"), hint)),
-        Err(std::env::VarError::NotPresent) => {
-            Err(Error::usage(format!("the environment has no variable {name}, which holds the masking key"), hint))
-        }
-        Err(std::env::VarError::NotUnicode(_)) => {
-            Err(Error::usage(format!("the masking key in {name} is no UTF-8"), hint))
-        }
-    }
+    let masking = Masking::by(rules);
+    masking.map(Some).map_err(|error| Error::usage(error.to_string(), error.hint()))
 }
 
 fn undecided(settings: &CaptureSettings, columns: Vec<Undecided>, draft: &str) -> Error {

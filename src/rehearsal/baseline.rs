@@ -90,7 +90,7 @@ pub(super) fn what(scenario: &Scenario) -> String {
     let nodes = if nodes == 1 { String::new() } else { format!(", {nodes} nodes") };
     let snapshot = match &scenario.snapshot.source {
         SnapshotSource::Empty => "empty",
-        SnapshotSource::Url { variable } => variable,
+        SnapshotSource::Url { variable, .. } => variable,
         SnapshotSource::Sql { path, .. }
         | SnapshotSource::Custom { path }
         | SnapshotSource::Directory { path }

@@ -121,9 +121,9 @@ table! {
         optional production_rows: Map<Count<0>>,
         /// A live server's rows may be copied as they are.
         optional unmasked: bool,
+        /// The rules file by which a live server's rows are masked while they are read; all of them are taken.
+        optional rules: Text,
     } later {
-        /// How to sample and mask.
-        rules: Text,
         /// The oldest that the snapshot may be.
         max_age: Positive,
     }

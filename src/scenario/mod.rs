@@ -296,9 +296,12 @@ pub enum SnapshotSource {
     Folder {
         path: PathBuf,
     },
-    /// A live server, its URL in that environment variable. Read with `pg_dump`; `unmasked = true` was given.
+    /// A live server, its URL in that environment variable.
     Url {
         variable: String,
+        /// A rules file that was found right; none: `unmasked = true` was given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rules: Option<PathBuf>,
     },
 }
 

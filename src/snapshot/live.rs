@@ -1,4 +1,5 @@
-//! A live server as a snapshot: dumped once, by read-only transactions of `pg_dump`, and otherwise left alone.
+//! A live server as a snapshot: dumped once, by read-only transactions of `pg_dump`, or captured where its rows are masked or there is no
+//! such program; and otherwise left alone.
 
 use std::path::Path;
 use std::process::Output;
@@ -8,9 +9,13 @@ use percent_encoding::percent_decode_str;
 use tokio_util::sync::CancellationToken;
 
 use super::SnapshotError;
+use super::capture::{self, CaptureError, CaptureRequest, Masking};
+use crate::engine::endpoint::Endpoint;
 use crate::engine::postgres::client_programs;
 use crate::engine::postgres::dump::major;
 use crate::engine::postgres::restore;
+use crate::engine::url;
+use crate::scenario::rules;
 
 /// How long `pg_dump` has to end its workers.
 const GRACE: Duration = Duration::from_secs(5);
@@ -36,7 +41,7 @@ enum Fault {
 ///
 /// # Errors
 /// It is not set, holds no URL, or one with a secret that would stand on a command line.
-pub(super) fn url(variable: &str) -> Result<LiveUrl, SnapshotError> {
+pub(super) fn dumped_url(variable: &str) -> Result<LiveUrl, SnapshotError> {
     let variable = variable.to_owned();
     let Ok(text) = std::env::var(&variable) else { return Err(SnapshotError::NoVariable { variable }) };
     parse(&text).map_err(|fault| match fault {
@@ -45,17 +50,64 @@ pub(super) fn url(variable: &str) -> Result<LiveUrl, SnapshotError> {
     })
 }
 
+/// A live server that is captured.
+pub(super) struct Source {
+    endpoint: Endpoint,
+    /// None = rows as they are.
+    masking: Option<Masking>,
+}
+
+impl Source {
+    /// The server that the variable's URL leads to, and the rules with their key. Connects to nothing.
+    ///
+    /// # Errors
+    /// It is not set, or no URL that can be captured; the rules are wrong, or have no key.
+    pub(super) fn new(variable: &str, rules: Option<&Path>) -> Result<Source, SnapshotError> {
+        let variable = variable.to_owned();
+        let Ok(text) = std::env::var(&variable) else { return Err(SnapshotError::NoVariable { variable }) };
+        let endpoint = url::endpoint(&text).map_err(|source| SnapshotError::NotCaptured { variable, source })?;
+        let masking = match rules {
+            None => None,
+            Some(path) => {
+                let failed = |_| SnapshotError::BadRules { path: path.to_owned() };
+                Some(Masking::by(rules::load(path).map_err(failed)?).map_err(SnapshotError::Key)?)
+            }
+        };
+        Ok(Source { endpoint: endpoint.named("rehearsal snapshot"), masking })
+    }
+
+    /// # Errors
+    /// As [`capture::capture`].
+    pub(super) async fn capture(&self, folder: &Path, cancel: &CancellationToken) -> Result<(), SnapshotError> {
+        let request = CaptureRequest {
+            endpoint: &self.endpoint,
+            folder,
+            workers: super::jobs(),
+            rate: None,
+            part_bytes: capture::PART_BYTES,
+            transform: None,
+            masking: self.masking.as_ref(),
+            cancel,
+        };
+        match capture::capture(&request, &mut |_| {}).await {
+            Ok(_) => Ok(()),
+            Err(CaptureError::Cancelled) => Err(SnapshotError::Cancelled),
+            Err(error) => Err(SnapshotError::Capture(Box::new(error))),
+        }
+    }
+}
+
 /// Dumps to a new folder, with the client of the node's version: an older `pg_restore` cannot read what a newer `pg_dump` wrote.
 ///
 /// # Errors
-/// Those of [`url`], and what `pg_dump` says.
+/// Those of [`dumped_url`], and what `pg_dump` says.
 pub(super) async fn dump(
     variable: &str,
     to: &Path,
     (version, node): (&str, Option<&str>),
     cancel: &CancellationToken,
 ) -> Result<(), SnapshotError> {
-    let LiveUrl { bare, password } = url(variable)?;
+    let LiveUrl { bare, password } = dumped_url(variable)?;
     let program = major(version)
         .and_then(|major| client_programs::of_major("pg_dump", major))
         .or_else(|| client_programs::newest("pg_dump"))

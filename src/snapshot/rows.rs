@@ -8,7 +8,57 @@ pub type Field = Option<Vec<u8>>;
 
 /// The rows in a piece of whole ones, without their newlines.
 pub fn rows(piece: &[u8]) -> impl Iterator<Item = &[u8]> {
-    piece.strip_suffix(b"\n").map(|rows| rows.split(|byte| *byte == b'\n')).into_iter().flatten()
+    let mut begin = 0;
+    memchr::memchr_iter(b'\n', piece).map(move |end| {
+        let row = &piece[begin..end];
+        begin = end + 1;
+        row
+    })
+}
+
+/// A row of which only some fields are taken apart.
+#[derive(Default)]
+pub struct Partly {
+    /// The others are none.
+    pub fields: Vec<Field>,
+    /// Where each field ends.
+    ends: Vec<usize>,
+}
+
+impl Partly {
+    /// Reads the fields that are wanted, over those of the row before.
+    pub fn read(&mut self, row: &[u8], wanted: &[bool]) {
+        self.ends.clear();
+        self.ends.extend(memchr::memchr_iter(b'\t', row));
+        self.ends.push(row.len());
+        self.fields.resize_with(self.ends.len(), || None);
+        let mut begin = 0;
+        for (at, end) in self.ends.iter().enumerate() {
+            if wanted.get(at).copied().unwrap_or(true) {
+                read_field(&row[begin..*end], &mut self.fields[at]);
+            } else {
+                self.fields[at] = None;
+            }
+            begin = end + 1;
+        }
+    }
+
+    /// Writes the row, those fields that were not wanted as they stand in it.
+    pub fn write(&self, row: &[u8], wanted: &[bool], to: &mut Vec<u8>) {
+        let mut begin = 0;
+        for (at, (end, field)) in self.ends.iter().zip(&self.fields).enumerate() {
+            if at > 0 {
+                to.push(b'\t');
+            }
+            if wanted.get(at).copied().unwrap_or(true) {
+                write_field(field.as_deref(), to);
+            } else {
+                to.extend_from_slice(&row[begin..*end]);
+            }
+            begin = end + 1;
+        }
+        to.push(b'\n');
+    }
 }
 
 /// Reads a row's fields over those that were there before, whose memory is used again.
@@ -18,13 +68,7 @@ pub fn read(row: &[u8], fields: &mut Vec<Field>) {
         if count == fields.len() {
             fields.push(None);
         }
-        if text == b"\\N" {
-            fields[count] = None;
-        } else {
-            let field = fields[count].get_or_insert_default();
-            field.clear();
-            unescape(text, field);
-        }
+        read_field(text, &mut fields[count]);
         count += 1;
     }
     fields.truncate(count);
@@ -36,17 +80,31 @@ pub fn write(fields: &[Field], to: &mut Vec<u8>) {
         if at > 0 {
             to.push(b'\t');
         }
-        match field {
-            None => to.extend_from_slice(b"\\N"),
-            Some(text) => escape(text, to),
-        }
+        write_field(field.as_deref(), to);
     }
     to.push(b'\n');
 }
 
+fn read_field(text: &[u8], field: &mut Field) {
+    if text == b"\\N" {
+        *field = None;
+    } else {
+        let field = field.get_or_insert_default();
+        field.clear();
+        unescape(text, field);
+    }
+}
+
+fn write_field(field: Option<&[u8]>, to: &mut Vec<u8>) {
+    match field {
+        None => to.extend_from_slice(b"\\N"),
+        Some(text) => escape(text, to),
+    }
+}
+
 fn unescape(text: &[u8], to: &mut Vec<u8>) {
     let mut rest = text;
-    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+    while let Some(at) = memchr::memchr(b'\\', rest) {
         to.extend_from_slice(&rest[..at]);
         let after = &rest[at + 1..];
         let (byte, length) = match after.first() {
@@ -100,6 +158,27 @@ mod tests {
         let mut fields = Vec::new();
         read(&written[..written.len() - 1], &mut fields);
         assert_eq!(fields, [Some(all), None]);
+    }
+
+    #[test]
+    fn what_is_not_wanted_stays_as_it_stands() {
+        let check = |text: &[u8], wanted: &[bool], expected: &[u8]| {
+            let mut partly = Partly::default();
+            // What was there before does not show.
+            partly.read(b"a\tb\tc\td", &[true; 4]);
+            partly.read(text, wanted);
+            for field in partly.fields.iter_mut().flatten() {
+                field.push(b'!');
+            }
+            let mut written = Vec::new();
+            partly.write(text, wanted, &mut written);
+            assert_eq!(written, expected);
+        };
+        check(b"a\t\\N\t\\x\tb\\tc", &[true, true, false, true], b"a!\t\\N\t\\x\tb\\tc!\n");
+        check(b"", &[false], b"\n");
+        check(b"", &[true], b"!\n");
+        check(b"\\N", &[false], b"\\N\n");
+        check(b"a\tb", &[], b"a!\tb!\n");
     }
 
     #[test]

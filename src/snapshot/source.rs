@@ -101,8 +101,18 @@ pub async fn prepare(
         SnapshotSource::Mydumper { path } => {
             (Ready::Files(Dump::read(path, &snapshot.database)?), file_name(path), "dump")
         }
-        SnapshotSource::Url { variable } => {
-            live::url(variable)?;
+        SnapshotSource::Url { variable, rules } if rules.is_some() || engine != EngineKind::Postgres => {
+            let source = live::Source::new(variable, rules.as_deref())?;
+            let Some(bench) = bench else { return Err(SnapshotError::NeedsLab) };
+            let folder = tempfile::Builder::new().prefix("snapshot-").tempdir_in(bench.folder);
+            let folder = folder.map_err(SnapshotError::NoFolder)?;
+            let path = folder.path().join("captured");
+            source.capture(&path, cancel).await?;
+            dumped = Some(folder);
+            (Ready::Folder(Box::new(read_folder(&path, engine)?)), format!("the database of {variable}"), "url")
+        }
+        SnapshotSource::Url { variable, .. } => {
+            live::dumped_url(variable)?;
             let Some(bench) = bench else { return Err(SnapshotError::NeedsLab) };
             let folder = tempfile::Builder::new().prefix("dump-").tempdir_in(bench.folder);
             let folder = folder.map_err(SnapshotError::NoFolder)?;

@@ -7,7 +7,7 @@ use futures::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
 use super::jobs;
-use super::store::{Chunk, ChunkReader, DATA, Damage, MANIFEST, Manifest, SCHEMA, StoreError};
+use super::store::{Chunk, ChunkReader, DATA, Damage, FORMAT, MANIFEST, Manifest, SCHEMA, StoreError};
 use crate::event::snapshot::Damaged;
 
 const BUFFER: usize = 256 * 1024;
@@ -27,6 +27,10 @@ pub struct Verified {
 pub async fn verify(folder: &Path, cancel: &CancellationToken) -> Result<Option<Verified>, StoreError> {
     let manifest = match Manifest::read(folder) {
         Ok(manifest) => manifest,
+        // A later version's is not damaged, and nothing is known of it.
+        Err(error @ StoreError::Damaged { damage: Damage::Format { found }, .. }) if found > u64::from(FORMAT) => {
+            return Err(error);
+        }
         Err(StoreError::Damaged { damage, .. }) => {
             let file = if matches!(damage, Damage::Unfinished) { None } else { Some(MANIFEST.to_owned()) };
             let damaged = Damaged { table: None, file, why: crate::event::with_causes(&damage) };

@@ -361,3 +361,54 @@ fn a_draft_becomes_the_rules() {
     assert!(stdout.contains("content     masked\nmasked      big: text (text)\n"), "{stdout}");
     source.end();
 }
+
+/// What a scenario takes from a live server goes through its rules before it lies anywhere.
+#[test]
+fn a_scenario_reads_a_live_server_by_its_rules() {
+    for (scenario, rows) in [(SCENARIO, ROWS), (MARIADB, MARIADB_ROWS)] {
+        let Some(source) = Source::of(scenario, rows) else { return };
+        let (topology, _) = scenario.split_once("from = ").expect("it names a snapshot");
+        let run = |more: &str, check: &str, key: bool| {
+            let step = format!("[probes]\nauto = false\n[[step]]\nname = \"one\"\ncheck = {check}\n");
+            if source.room.path("work/out").exists() {
+                std::fs::remove_dir_all(source.room.path("work/out")).expect("it can be removed");
+            }
+            source.room.write("live.toml", format!("{topology}from = \"env:SOURCE\"\n{more}\n{step}"));
+            let mut command = source.room.command();
+            command.args(["run", "live.toml", "--out", "out", "--lab", "native"]).env("SOURCE", &source.url);
+            if key {
+                command.env("REHEARSAL_MASK_KEY", "s3cret of more than sixteen bytes");
+            }
+            let ended = source.room.start(command).end();
+            for (path, text) in source.room.records() {
+                assert!(!text.contains("s3cret") && !text.contains(&source.password), "{}", path.display());
+            }
+            ended
+        };
+        let kept = "{ sql = \"SELECT count(*) FROM big\", rows = [[\"30000\"]] }";
+        let rules = "rules = \"rules.toml\"";
+        source.room.write("rules.toml", "[[mask]]\ncolumn = \"big.text\"\nas = { fixed = \"gone\" }\n[[mask]]\nname = \"*\"\nas = \"keep\"\nreason = \"made up\"\n");
+        run(rules, kept, false).exits(2).says(&["no variable REHEARSAL_MASK_KEY", "hint: export REHEARSAL_MASK_KEY=…"]);
+        let masked = "{ sql = \"SELECT count(*) FROM big WHERE text = 'gone'\", rows = [[\"30000\"]] }";
+        run(rules, masked, true).exits(0);
+        source.room.write(
+            "rules.toml",
+            "[sample]\nrows = 7\n[coverage]\non = false\n[[mask]]\nname = \"*\"\nas = \"keep\"\nreason = \"made up\"\n",
+        );
+        run(rules, kept, false)
+            .exits(2)
+            .says(&["rules with a `[sample]` beside a live server", "help: take the sample beforehand"]);
+        source.room.write("rules.toml", "");
+        // That takes a look at the server.
+        run(rules, kept, false).exits(3).says(&["no rule decides about", "big.text"]);
+        source.room.write("rules.toml", "[[mask]]\ncolum = \"big.text\"\nas = \"text\"\n");
+        run(rules, kept, false).exits(2).says(&["rules.toml:2", "colum"]);
+        run("rules = \"none.toml\"", kept, false).exits(2).says(&["none.toml"]);
+        run("", kept, false).exits(2).says(&["would be copied as they are", "rules = "]);
+        run("rules = \"rules.toml\"\nunmasked = true", kept, false)
+            .exits(2)
+            .says(&["`rules` beside `unmasked = true`"]);
+        run("unmasked = true", kept, false).exits(0);
+        source.end();
+    }
+}

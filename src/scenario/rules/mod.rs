@@ -46,6 +46,11 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// Whether every row of every table is taken.
+    pub fn take_all(&self) -> bool {
+        self.sample.rows == Rows::All && self.sample.tables.iter().all(|table| table.rows == Rows::All)
+    }
+
     /// Whether anything is masked, and not only kept.
     pub fn need_key(&self) -> bool {
         self.masks.iter().any(|mask| mask.transform != Transform::Keep)
@@ -385,9 +390,19 @@ pub fn load(path: &Path) -> Result<Rules, ScenarioErrors> {
 /// Everything that is wrong with it.
 pub fn parse(path: &Path, text: &str) -> Result<Rules, ScenarioErrors> {
     let mut problems = Problems::default();
+    let rules = parse_into(path, text, &mut problems);
+    match (problems.into_errors(), rules) {
+        (Some(errors), _) => Err(errors),
+        (None, Some(rules)) => Ok(rules),
+        (None, None) => unreachable!("whatever yields no rules has recorded why"),
+    }
+}
+
+/// As [`parse`], for a file that another names; what is wrong is told with what is wrong there.
+pub(super) fn parse_into(path: &Path, text: &str, problems: &mut Problems) -> Option<Rules> {
     let number = problems.add_file(path.to_owned(), text.to_owned());
     let raw = match tree::parse(number, text) {
-        Ok(table) => read::<RulesFile>(At { value: Node::Table(table.value), at: table.at }, &mut problems),
+        Ok(table) => read::<RulesFile>(At { value: Node::Table(table.value), at: table.at }, problems),
         Err(errors) => {
             for error in errors {
                 problems.raise(error.at, Mistake::Syntax { message: error.message });
@@ -395,12 +410,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Rules, ScenarioErrors> {
             None
         }
     };
-    let rules = raw.map(|raw| validate::rules(raw.value, path.to_owned(), &mut problems));
-    match (problems.into_errors(), rules) {
-        (Some(errors), _) => Err(errors),
-        (None, Some(rules)) => Ok(rules),
-        (None, None) => unreachable!("whatever yields no rules has recorded why"),
-    }
+    raw.map(|raw| validate::rules(raw.value, path.to_owned(), problems))
 }
 
 /// The rules file's JSON Schema, from the tables that the reader reads.

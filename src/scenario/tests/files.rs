@@ -287,7 +287,7 @@ fn a_live_server_unmasked() {
       ·                 ──────────────
     3 │ topology = { engine = "postgres", version = "15" }
       ╰────
-     help: write `unmasked = true` beside it if its rows may lie on this machine
+     help: write `rules = "FILE"` beside it, or `unmasked = true` if its rows may lie on this machine
     "#);
 }
 

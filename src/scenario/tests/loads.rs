@@ -170,7 +170,7 @@ fn a_live_server_is_known_by_its_variable_only() {
     let text = whole("").replace("\"empty\"", "\"env:SHOP_URL\"\nsnapshot.unmasked = true");
     let folder = folder(&[("scenario.toml", text.as_bytes())]);
     let scenario = load(folder.path()).unwrap();
-    assert_eq!(scenario.snapshot.source, SnapshotSource::Url { variable: "SHOP_URL".into() });
+    assert_eq!(scenario.snapshot.source, SnapshotSource::Url { variable: "SHOP_URL".into(), rules: None });
 }
 
 #[test]

@@ -847,7 +847,7 @@ fn what_is_not_built_is_refused_by_name() {
             "`cpus` in a node",
             "`memory` in a node",
             "`snapshot` in a node",
-            "`rules` in [snapshot]",
+            "`rules` beside a dump",
             "`max_age` in [snapshot]",
             r#"`on = "all"` in a custom probe"#,
             "`confirm` in a step",

@@ -8,9 +8,8 @@ use super::Check;
 use crate::scenario::grammar::SnapshotTable;
 use crate::scenario::leaf::Text;
 use crate::scenario::problem::Mistake;
-use crate::scenario::read::Found;
 use crate::scenario::tree::{At, Place};
-use crate::scenario::{Compression, EngineKind, Snapshot, SnapshotSource};
+use crate::scenario::{Compression, EngineKind, Snapshot, SnapshotSource, rules};
 
 const DEFAULT_DATABASE: &str = "rehearsal";
 
@@ -21,11 +20,21 @@ const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
 const SOURCE_FORM: &str = "a snapshot's folder, a dump (.sql, .sql.gz, .sql.zst, pg_dump -Fc or -Fd), \"env:NAME\" for a live server's URL, or \"empty\"";
 
+/// What becomes of a live server's rows.
+struct Copying {
+    may: bool,
+    rules: Option<PathBuf>,
+}
+
 impl Check<'_> {
     pub(super) fn snapshot(&mut self, table: SnapshotTable) -> Option<Snapshot> {
-        // Rules would mask it; they have been refused by name.
-        let masked = table.gives("rules");
-        let may_copy = masked || table.unmasked.is_some_and(|unmasked| unmasked.value);
+        let is_unmasked = table.unmasked.is_some_and(|unmasked| unmasked.value);
+        if let (true, Some(rules)) = (is_unmasked, &table.rules) {
+            self.clash(rules.at, "`rules` beside `unmasked = true`", "leave one of them out");
+        }
+        let has_rules = table.rules.is_some();
+        let rules = table.rules.and_then(|rules| self.rules(&rules, table.from.as_ref()));
+        let copying = Copying { may: has_rules || is_unmasked, rules };
         let is_postgres = self.engine == EngineKind::Postgres;
         if let Some(roles) = &table.roles
             && !is_postgres
@@ -33,7 +42,7 @@ impl Check<'_> {
             self.not_yet(roles.at, format!("`roles` on {}", self.engine.name()));
         }
         let roles = table.roles.map(|roles| self.file(&roles, "file"));
-        let source = table.from.and_then(|from| self.source(from, may_copy));
+        let source = table.from.and_then(|from| self.source(from, copying));
         let production_rows = table.production_rows.map(|rows| rows.value.0).unwrap_or_default();
         Some(Snapshot {
             source: source?,
@@ -46,20 +55,49 @@ impl Check<'_> {
         })
     }
 
-    fn source(&mut self, from: At<Text>, may_copy: bool) -> Option<SnapshotSource> {
+    /// The rules file of a live server. What lies in a snapshot was masked when it was taken, or was not.
+    fn rules(&mut self, rules: &At<Text>, from: Option<&At<Text>>) -> Option<PathBuf> {
+        if let Some(from) = from.filter(|from| !from.value.0.starts_with("env:")) {
+            if from.value.0 == "empty" || self.path(from).join("manifest.json").is_file() {
+                let hint = "take the snapshot by them: rehearsal snapshot capture URL --rules FILE --out DIR";
+                self.clash(rules.at, "`rules` beside a snapshot that is no live server", hint);
+            } else {
+                self.not_yet(rules.at, "`rules` beside a dump");
+            }
+            return None;
+        }
+        let path = self.file(rules, "file")?;
+        match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                let found = rules::parse_into(&path, &text, self.problems)?;
+                // A run has to know from its beginning how many rows production has.
+                if !found.take_all() {
+                    let hint = "take the sample beforehand: rehearsal snapshot capture URL --rules FILE --out DIR";
+                    self.clash(rules.at, "rules with a `[sample]` beside a live server", hint);
+                }
+                Some(path)
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                self.problems.raise(rules.at, Mistake::Unreadable { path: path.display().to_string(), reason });
+                None
+            }
+        }
+    }
+
+    fn source(&mut self, from: At<Text>, copying: Copying) -> Option<SnapshotSource> {
         let text = from.value.0.as_str();
         if text == "empty" {
             return Some(SnapshotSource::Empty);
         }
         if let Some(variable) = self.variable(text, from.at) {
-            if self.engine != EngineKind::Postgres {
-                self.not_yet(from.at, format!("a live server of {}", self.engine.name()));
-            }
-            if !may_copy {
+            if !copying.may {
                 let message = "a live server's rows would be copied as they are";
-                self.clash(from.at, message, "write `unmasked = true` beside it if its rows may lie on this machine");
+                let hint =
+                    "write `rules = \"FILE\"` beside it, or `unmasked = true` if its rows may lie on this machine";
+                self.clash(from.at, message, hint);
             }
-            return Some(SnapshotSource::Url { variable });
+            return Some(SnapshotSource::Url { variable, rules: copying.rules });
         }
         if text.contains("://") {
             let form = "\"env:NAME\", with the URL in the environment variable NAME".to_owned();

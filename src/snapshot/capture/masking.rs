@@ -7,7 +7,7 @@ use super::{CaptureError, RowTransform, Transform};
 use crate::engine::capture::{self, ColumnShape, Database, Planned, Source, Table, TableName, TableShape};
 use crate::scenario::rules::Rules;
 use crate::snapshot::detect::{self, Sample, Samples};
-use crate::snapshot::mask::{self, ColumnName, Equality, Kind, Masker, TableMasker};
+use crate::snapshot::mask::{self, ColumnName, Equality, KEY_BYTES_MIN, Kind, Masker, TableMasker};
 use crate::snapshot::rows::Field;
 use crate::snapshot::store::StoredMask;
 
@@ -23,6 +23,45 @@ pub struct Masking {
     pub rules: Rules,
     /// The masking key itself.
     pub key: String,
+}
+
+/// Why there is no masking key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    #[error("the environment has no variable {name}, which holds the masking key")]
+    Missing { name: String },
+    #[error("the masking key in {name} has fewer than {KEY_BYTES_MIN} bytes")]
+    Short { name: String },
+    #[error("the masking key in {name} is no UTF-8")]
+    NotText { name: String },
+}
+
+impl KeyError {
+    pub fn hint(&self) -> String {
+        let (KeyError::Missing { name } | KeyError::Short { name } | KeyError::NotText { name }) = self;
+        format!(
+            "export {name}=… with a long random text, as of `openssl rand -hex 32`, and keep it: the same key gives the same masked values"
+        )
+    }
+}
+
+impl Masking {
+    /// With the key that the rules name; rules that mask nothing need none.
+    ///
+    /// # Errors
+    /// It is not there, or too short.
+    pub fn by(rules: Rules) -> Result<Masking, KeyError> {
+        if !rules.need_key() {
+            return Ok(Masking { rules, key: String::new() });
+        }
+        let name = rules.key_variable.clone();
+        match std::env::var(&name) {
+            Ok(key) if key.len() >= KEY_BYTES_MIN => Ok(Masking { rules, key }),
+            Ok(_) => Err(KeyError::Short { name }),
+            Err(std::env::VarError::NotPresent) => Err(KeyError::Missing { name }),
+            Err(std::env::VarError::NotUnicode(_)) => Err(KeyError::NotText { name }),
+        }
+    }
 }
 
 /// The rules, ready for the tables of a database.
@@ -116,17 +155,21 @@ impl Masked {
 impl Transform for Masked {
     fn of_table(&self, table: &Table) -> Option<Box<dyn RowTransform>> {
         let (masker, place) = self.find(table)?;
+        // Where nothing is masked, rows go by untouched.
+        masker.masked().next()?;
         let columns: Vec<&capture::Column> = table.stored_columns().collect();
         let order = place.order.clone();
         let of = |field: usize| order.as_ref().map_or(field, |order| order[field]);
         let hex = masker.masked().map(|(field, _)| of(field)).filter(|field| columns[*field].is_hex).collect();
-        Some(Box::new(MaskedRows { masker, fields: columns.len(), hex, order, sorted: Vec::new() }))
+        let mut looks_at = vec![false; columns.len()];
+        masker.looks_at().for_each(|field| looks_at[of(field)] = true);
+        Some(Box::new(MaskedRows { masker, looks_at, hex, order, sorted: Vec::new() }))
     }
 }
 
 struct MaskedRows {
     masker: TableMasker,
-    fields: usize,
+    looks_at: Vec<bool>,
     /// Masked fields that hold their bytes as hexadecimal digits.
     hex: Vec<usize>,
     order: Option<Vec<usize>>,
@@ -135,8 +178,8 @@ struct MaskedRows {
 
 impl RowTransform for MaskedRows {
     fn row(&mut self, fields: &mut [Field]) -> Result<bool, String> {
-        if fields.len() != self.fields {
-            return Err(format!("it has {} fields instead of {}", fields.len(), self.fields));
+        if fields.len() != self.looks_at.len() {
+            return Err(format!("it has {} fields instead of {}", fields.len(), self.looks_at.len()));
         }
         match &self.order {
             None => self.masker.row(fields),
@@ -156,6 +199,10 @@ impl RowTransform for MaskedRows {
             }
         }
         Ok(true)
+    }
+
+    fn looks_at(&self) -> &[bool] {
+        &self.looks_at
     }
 }
 

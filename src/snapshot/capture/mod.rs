@@ -26,7 +26,7 @@ use crate::engine::endpoint::Endpoint;
 use crate::engine::reading;
 use crate::event::snapshot::CaptureProgress;
 use masking::Masked;
-pub use masking::Masking;
+pub use masking::{KeyError, Masking};
 use pace::Pace;
 use sampling::Sampling;
 
@@ -116,6 +116,11 @@ pub trait RowTransform: Send {
     /// # Errors
     /// Why it cannot be changed, without its values: nothing is captured then.
     fn row(&mut self, fields: &mut [Option<Vec<u8>>]) -> Result<bool, String>;
+
+    /// Whether it looks at each field: one that it does not look at is none to it, and goes by as it is. Empty = at all.
+    fn looks_at(&self) -> &[bool] {
+        &[]
+    }
 }
 
 /// What is captured, and how.

@@ -55,8 +55,7 @@ impl Sampling {
         (database, planned): (&Database, &[Planned]),
     ) -> Result<Option<Sampling>, CaptureError> {
         let rules = &masking.rules;
-        let takes_all = |rows: &Rows| *rows == Rows::All;
-        if takes_all(&rules.sample.rows) && rules.sample.tables.iter().all(|table| takes_all(&table.rows)) {
+        if rules.take_all() {
             return Ok(None);
         }
         let (wholes, foreign_keys) = source.wholes(planned).await.map_err(SourceError::from)?;

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{CaptureError, Job, RowTransform, Work, of_file};
 use crate::engine::capture::{Source, SourceError};
-use crate::snapshot::rows;
+use crate::snapshot::rows::{self, Partly};
 use crate::snapshot::store::{Begun, Chunk, ChunkWriter};
 
 /// Rows are handed on in pieces of about this size, and so many are under way at once, at most: that is all the memory it takes.
@@ -127,7 +127,7 @@ impl Writing {
     fn write(mut self, mut from: mpsc::Receiver<Bytes>) -> Result<Option<Chunk>, CaptureError> {
         let failed = of_file(self.path.clone());
         let mut writer = ChunkWriter::create(&self.path, self.file.clone()).map_err(&failed)?;
-        let (mut row, mut fields, mut changed) = (0, Vec::new(), Vec::new());
+        let (mut row, mut partly, mut changed) = (0, Partly::default(), Vec::new());
         while let Some(piece) = from.blocking_recv() {
             if piece.is_empty() {
                 return writer.finish(&self.path).map_err(failed);
@@ -139,14 +139,14 @@ impl Writing {
             changed.clear();
             for text in rows::rows(&piece) {
                 row += 1;
-                rows::read(text, &mut fields);
-                let kept = transform.row(&mut fields).map_err(|why| CaptureError::Transform {
+                partly.read(text, transform.looks_at());
+                let kept = transform.row(&mut partly.fields).map_err(|why| CaptureError::Transform {
                     what: format!("{}, chunk {}", self.what, self.file),
                     row,
                     why,
                 })?;
                 if kept {
-                    rows::write(&fields, &mut changed);
+                    partly.write(text, transform.looks_at(), &mut changed);
                 }
             }
             writer.write(&changed).map_err(&failed)?;

@@ -264,6 +264,11 @@ impl TableMasker {
         }
     }
 
+    /// The fields that [`TableMasker::row`] reads or changes, some of them more than once.
+    pub fn looks_at(&self) -> impl Iterator<Item = usize> + '_ {
+        self.masks.iter().flat_map(|mask| std::iter::once(mask.field).chain(mask.entity))
+    }
+
     /// The fields that [`TableMasker::row`] changes, each with its transformer's name, in no order.
     pub fn masked(&self) -> impl Iterator<Item = (usize, &'static str)> + '_ {
         self.masks.iter().map(|mask| (mask.field, mask.name))

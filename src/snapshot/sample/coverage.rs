@@ -339,6 +339,9 @@ impl Column {
         if let Some(length) = length {
             keep(&mut self.longest, length, candidate, std::cmp::Ordering::Greater);
         }
+        if self.shapes.is_none() && self.values.is_none() {
+            return None;
+        }
         let seen = self.seen(value);
         if let Some(shapes) = &mut self.shapes {
             Item::seen(shapes.entry(shape(&seen)), candidate);

@@ -10,6 +10,9 @@ use chacha20::cipher::{KeyIvInit, StreamCipher};
 
 use super::Key;
 
+/// Servers take no statement of any length.
+const BYTES: usize = 1 << 20;
+
 pub struct Queue {
     memory: VecDeque<Key>,
     /// Keys in memory.
@@ -49,10 +52,11 @@ impl Queue {
         Ok(())
     }
 
-    /// At most so many; none once it is empty.
+    /// At most so many, and of not much more bytes than [`BYTES`]; none once it is empty.
     pub fn pop(&mut self, count: usize) -> io::Result<Vec<Key>> {
-        let mut keys = Vec::new();
-        while keys.len() < count {
+        let (mut keys, mut bytes): (Vec<Key>, usize) = (Vec::new(), 0);
+        while keys.len() < count && bytes < BYTES {
+            bytes += keys.last().into_iter().flatten().map(Vec::len).sum::<usize>();
             if let Some(key) = self.memory.pop_front() {
                 keys.push(key);
                 continue;

@@ -30,6 +30,11 @@ const SHOP: &str = r#"
     CREATE TABLE readings (at date NOT NULL, value float8);
     CREATE TABLE fine_readings (grade integer) INHERITS (readings);
     CREATE TABLE audit (what text);
+    CREATE EXTENSION citext;
+    CREATE TABLE brands (name citext PRIMARY KEY);
+    CREATE TABLE shelves (id integer PRIMARY KEY, brand citext NOT NULL REFERENCES brands);
+    INSERT INTO brands SELECT 'Brand' || n FROM generate_series(1, 900) n;
+    INSERT INTO shelves SELECT n, 'bRAND' || n % 900 + 1 FROM generate_series(1, 3000) n;
     INSERT INTO regions VALUES ('eu', 'Europe'), ('us', 'America'), ('as', 'Asia');
     INSERT INTO users SELECT n, format('zu%s@zq-corp.com', md5('u' || n)), CASE WHEN n > 1 THEN n / 2 END,
         (ARRAY['eu', 'us'])[n % 2 + 1], CASE n % 3 WHEN 0 THEN NULL WHEN 1 THEN '{}' ELSE ARRAY['a', 'b' || n] END, date '2000-01-01' + n % 5000
@@ -75,7 +80,7 @@ const RULES: &str = r#"
     column = "orders.note"
     as = "text"
     [[mask]]
-    column = ["regions.*", "users.*", "orders.*", "lines.*", "teams.*", "members.*", "comments.*", "events*.*", "*readings.*", "audit.*"]
+    column = ["regions.*", "users.*", "orders.*", "lines.*", "teams.*", "members.*", "comments.*", "events*.*", "*readings.*", "audit.*", "brands.*", "shelves.*"]
     as = "keep"
     reason = "made up"
 "#;

@@ -303,6 +303,13 @@ fn among(whole: &Whole, columns: &[usize], keys: &[Vec<Vec<u8>>]) -> String {
     if keys.is_empty() {
         return "false".to_owned();
     }
+    if sides.iter().any(|side| side.equals != "=") {
+        let names: Vec<String> = (0..sides.len()).map(|at| format!("k{at}")).collect();
+        let equal = sides.iter().zip(&names).map(|(side, name)| format!("{} {} k.{name}", side.left, side.equals));
+        let equal = equal.collect::<Vec<_>>().join(" AND ");
+        let (keys, names) = (keys.join("), ("), names.join(", "));
+        return format!("EXISTS (SELECT FROM (VALUES ({keys})) AS k({names}) WHERE {equal})");
+    }
     let left: Vec<&str> = sides.iter().map(|side| side.left.as_str()).collect();
     match left.as_slice() {
         [one] => format!("{one} IN ({})", keys.join(", ")),
@@ -318,23 +325,28 @@ struct Side {
     left: String,
     kind: Kind,
     cast: String,
+    /// The operator, which is looked up in `pg_catalog` alone.
+    equals: String,
 }
 
 fn side(whole: &Whole, at: usize) -> Side {
     let left = field_of(whole, at);
+    let of = |left: String, kind, cast: &str| Side { left, kind, cast: cast.to_owned(), equals: "=".to_owned() };
     let Some(column) = whole.columns.get(at) else {
-        let cast = if at == whole.columns.len() { "oid" } else { "tid" };
-        return Side { left, kind: Kind::Uuid, cast: cast.to_owned() };
+        return of(left, Kind::Other, if at == whole.columns.len() { "oid" } else { "tid" });
     };
     match column.kind {
         // So that a number that the column has no room for is none of its values, and no error.
-        Kind::Integer => Side { left, kind: Kind::Integer, cast: "int8".to_owned() },
-        Kind::Number if column.cast != "pg_catalog.money" => {
-            Side { left, kind: Kind::Number, cast: "numeric".to_owned() }
+        Kind::Integer => of(left, Kind::Integer, "int8"),
+        Kind::Number if column.cast != "pg_catalog.money" => of(left, Kind::Number, "numeric"),
+        // As its own operator has it, small letters are as good as capitals.
+        Kind::Text if column.cast.ends_with(".citext") => {
+            let schema = column.cast.trim_end_matches(".citext");
+            Side { equals: format!("OPERATOR({schema}.=)"), ..of(left, Kind::Text, &column.cast) }
         }
-        Kind::Text => Side { left, kind: Kind::Text, cast: column.cast.clone() },
-        Kind::Uuid => Side { left, kind: Kind::Uuid, cast: "uuid".to_owned() },
-        _ => Side { left: format!("{left}::text"), kind: Kind::Text, cast: "text".to_owned() },
+        Kind::Text => of(left, Kind::Text, &column.cast),
+        Kind::Uuid => of(left, Kind::Uuid, "uuid"),
+        _ => of(format!("{left}::text"), Kind::Text, "text"),
     }
 }
 
@@ -344,9 +356,7 @@ impl Side {
         let fits = match self.kind {
             Kind::Integer => integer(text).is_some(),
             Kind::Number => is_number(text),
-            Kind::Uuid if self.cast == "uuid" => {
-                text.len() == 36 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
-            }
+            Kind::Uuid => text.len() == 36 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-'),
             _ => true,
         };
         fits.then(|| format!("{}::{}", literal(text), self.cast))
@@ -385,6 +395,14 @@ mod tests {
             &[0, 1],
             &[&["7", "it's"], &["8", ""]],
             r#"(t."id", t."code") IN (VALUES ('7'::int8, 'it''s'::pg_catalog.varchar), ('8'::int8, ''::pg_catalog.varchar))"#,
+        );
+        let mut cited = whole();
+        cited.columns[1].cast = "public.citext".into();
+        let key = vec![vec![b"7".to_vec(), b"a".to_vec()], vec![b"8".to_vec(), b"b".to_vec()]];
+        assert_eq!(
+            among(&cited, &[0, 1], &key),
+            "EXISTS (SELECT FROM (VALUES ('7'::int8, 'a'::public.citext), ('8'::int8, 'b'::public.citext)) AS k(k0, k1) \
+             WHERE t.\"id\" = k.k0 AND t.\"code\" OPERATOR(public.=) k.k1)"
         );
         check(&[2], &[&["2024-01-01"]], r#"t."at"::text IN ('2024-01-01'::text)"#);
         check(&[3, 4], &[&["16400", "(0,1)"]], "(t.tableoid, t.ctid) IN (VALUES ('16400'::oid, '(0,1)'::tid))");
