@@ -21,7 +21,7 @@ use super::reading::{Canceller, ReadError};
 use super::server::BoxError;
 use super::{EngineKind, mysql, postgres};
 
-pub use sampling::{CUT, ForeignKey, Wanted, Whole, WholeColumn, WholePart};
+pub use sampling::{CUT, ForeignKey, Wanted, Whole, WholeColumn, WholePart, lengths};
 pub(super) use sampling::{integer, is_number, threshold};
 pub use shape::{ColumnShape, SomeRows, TableName, TableShape};
 

@@ -126,8 +126,8 @@ impl Source {
         }
     }
 
-    /// Every row of one part of a table, as a survey sees it: a field a column, cut at [`CUT`] characters, then a field a column with the
-    /// characters of long ones before they were cut, then what [`Source::wanted`] adds.
+    /// Every row of one part of a table, as a survey sees it: a field a column, cut at [`CUT`] characters, then the characters that
+    /// [`lengths`] tells of before they were cut, then what [`Source::wanted`] adds.
     ///
     /// # Errors
     /// As there.
@@ -155,6 +155,15 @@ impl Source {
             Source::Mysql(source) => source.counted(session, planned).await,
         }
     }
+}
+
+/// Servers give no more fields in a row than about 1,600.
+const FIELDS: usize = 1600;
+
+/// The columns whose lengths a survey tells: the long ones, unless they are too many.
+pub fn lengths(columns: &[WholeColumn]) -> Vec<usize> {
+    let long: Vec<usize> = (0..columns.len()).filter(|at| columns[*at].is_long()).collect();
+    if columns.len() + long.len() <= FIELDS { long } else { Vec::new() }
 }
 
 /// So that a share of all hashes is smaller: the beginning of a hash in hexadecimal digits. None where all are.

@@ -44,7 +44,8 @@ table! {
         optional seed: Count<0>,
         /// Which rows that refer to a taken row are taken with it. Rows that a taken row refers to always are.
         optional children: ChildrenTable,
-        /// Tables that differ, by name, as "audit_log" or "public.audit_*": the rows, or a table with `rows` and `children`.
+        /// Tables that differ, by name, as "audit_log" or "public.audit_*": the rows, or a table with `rows` and `children`. Rows that refer
+        /// to a table given as "all" are not followed, unless it has `children` of its own.
         optional tables: Map<Either<RowsForm, TableSampleTable>>,
     }
 }

@@ -36,7 +36,7 @@ fn the_example_uses_every_key_and_is_right() {
     let rules = parsed(EXAMPLE);
     assert_eq!(rules.key_variable, "MASK_KEY");
     assert_eq!(rules.locale, Locale::De);
-    assert_eq!(rules.sample.of("public", "countries"), (Rows::All, Children { depth: 2, most: 50 }));
+    assert_eq!(rules.sample.of("public", "countries"), (Rows::All, Children { depth: 0, most: 50 }));
     assert_eq!(rules.sample.of("audit", "log").0, Rows::None);
     assert_eq!(rules.sample.of("public", "orders"), (Rows::Count(20_000), Children { depth: 2, most: 500 }));
     assert_eq!(rules.sample.of("public", "lines").0, Rows::Share(0.01));

@@ -93,6 +93,10 @@ impl Check<'_> {
             };
             let line = self.problems.line(name.at);
             let sample = match sample.value {
+                // A list of countries does not bring everybody in them.
+                Either::A(only) if only.0 == Rows::All => {
+                    TableSample { table: pattern, rows: Rows::All, children: Children { depth: 0, ..children }, line }
+                }
                 Either::A(only) => TableSample { table: pattern, rows: only.0, children, line },
                 Either::B(TableSampleTable { rows: own, children: down, .. }) => TableSample {
                     table: pattern,

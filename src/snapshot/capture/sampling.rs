@@ -113,6 +113,8 @@ pub(super) async fn take(
     sampling: Sampling,
     (places, tracker): (Places, &TaskTracker),
 ) -> Result<StoredSample, CaptureError> {
+    // Which table is next, nobody knows.
+    work.jobs.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
     let sessions = source.sessions();
     let (requests, asked) = mpsc::channel(sessions);
     let (answers, answered) = mpsc::channel(2 * sessions);
@@ -141,12 +143,14 @@ pub(super) async fn take(
     drop(answers);
     let (fetched, decided) = tokio::join!(fetching, deciding);
     let decided = decided.expect("sampling does not panic");
-    // What went wrong on the server says more than that its rows did not come.
-    fetched.into_iter().collect::<Result<Vec<()>, CaptureError>>().or_else(|error| match (&error, &decided) {
-        (CaptureError::Cancelled, Err(_)) => Ok(Vec::new()),
-        _ => Err(error),
-    })?;
-    let (sampler, sunk, counts) = decided?;
+    let mut failed: Vec<CaptureError> = fetched.into_iter().filter_map(Result::err).collect();
+    let (sampler, sunk, counts) = match decided {
+        Ok(decided) if failed.is_empty() => decided,
+        decided => {
+            failed.extend(decided.err());
+            return Err(super::first_of(failed));
+        }
+    };
     for (planned, rows) in counts.into_iter().enumerate() {
         work.keep(Job { table: planned, part: 0 }, rows, None);
     }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Key;
 use super::shape::shape;
-use crate::engine::capture::{CUT, Kind, WholeColumn};
+use crate::engine::capture::{CUT, Kind, WholeColumn, lengths};
 
 /// More values than these are no short list.
 const VALUES: usize = 100;
@@ -14,8 +14,10 @@ const VALUES: usize = 100;
 const SHAPES: usize = 40;
 /// Columns with more values than these are in no pairs.
 const PAIRED: u16 = 32;
-/// More pairs than these, of all of a table's columns, are not looked for.
+/// More pairs than these, of all of a table's columns, are not looked for: the last columns are in none, then.
 const PAIRS: usize = 2000;
+/// As long as columns are among them that turn out to be no short lists.
+const PAIRS_MEANWHILE: usize = 4 * PAIRS;
 /// Held by fewer rows than this, something is rare.
 const RARE: u64 = 10;
 
@@ -27,6 +29,8 @@ type Fields<'r> = &'r [Option<Vec<u8>>];
 pub struct Coverage {
     columns: Vec<Column>,
     key: Vec<usize>,
+    /// Columns whose lengths a survey tells, in that order.
+    lengths: Vec<usize>,
     /// Rows that may be added.
     budget: u64,
     rows: u64,
@@ -136,6 +140,7 @@ impl Coverage {
         Coverage {
             columns: columns.iter().enumerate().map(column).collect(),
             key: key.to_vec(),
+            lengths: lengths(columns),
             budget,
             rows: 0,
             pairs: BTreeMap::new(),
@@ -150,9 +155,14 @@ impl Coverage {
     pub fn survey(&mut self, row: Fields<'_>, order: impl FnOnce(&Key) -> u64) {
         let count = self.columns.len();
         // What stands behind the columns stands behind their lengths here.
-        let field = |at: usize| row.get(if at < count { at } else { at + count }).cloned().flatten();
+        let field = |at: usize| row.get(if at < count { at } else { at + self.lengths.len() }).cloned().flatten();
         let Some(key) = self.key.iter().map(|at| field(*at)).collect::<Option<Key>>() else { return };
-        let candidate = Item { rows: 1, order: order(&key), key, is_covered: false };
+        // Where a row lies is not the same elsewhere.
+        let order = match self.key.iter().all(|at| *at < count) {
+            true => order(&key),
+            false => order(&(0..count).map(|at| field(at).unwrap_or_default()).collect()),
+        };
+        let candidate = Item { rows: 1, order, key, is_covered: false };
         self.rows += 1;
         let mut numbers = Vec::with_capacity(count);
         for (at, column) in self.columns.iter_mut().enumerate() {
@@ -180,16 +190,15 @@ impl Coverage {
                 self.pair_count += pairs.len() - before;
             }
         }
-        // The column with most pairs goes, as often as it takes.
-        while self.pair_count > PAIRS {
-            let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
-            for ((one, other), pairs) in &self.pairs {
-                *counts.entry(*one).or_default() += pairs.len();
-                *counts.entry(*other).or_default() += pairs.len();
-            }
-            let Some((most, _)) = counts.into_iter().max_by_key(|(_, count)| *count) else { return };
-            self.unpaired.insert(most);
-            self.drop_pairs(most);
+        self.drop_last_pairs(PAIRS_MEANWHILE);
+    }
+
+    /// Whatever order rows came in, the same columns stay.
+    fn drop_last_pairs(&mut self, most: usize) {
+        while self.pair_count > most {
+            let Some(last) = self.pairs.keys().map(|(_, other)| *other).max() else { return };
+            self.unpaired.insert(last);
+            self.drop_pairs(last);
         }
     }
 
@@ -220,6 +229,7 @@ impl Coverage {
     /// Keys of rows to take next, until there are none: a column's or a pair's at a time, for a row often covers more than it was asked for.
     pub fn ask(&mut self) -> Vec<Key> {
         if self.drawn.is_none() {
+            self.drop_last_pairs(PAIRS);
             self.drawn = Some(self.counted(|item| item.is_covered));
         }
         let mut keys = Vec::new();
@@ -379,7 +389,8 @@ impl Column {
         if let Some((longest, item)) = &mut self.longest
             && !item.is_covered
         {
-            item.is_covered = String::from_utf8_lossy(value).chars().count() as u64 >= *longest;
+            // Of a padded type, a survey counts without what it is padded with.
+            item.is_covered = String::from_utf8_lossy(value).trim_end_matches(' ').chars().count() as u64 >= *longest;
         }
         if self.shapes.is_none() && self.values.is_none() {
             return None;

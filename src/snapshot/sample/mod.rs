@@ -184,7 +184,10 @@ impl Sampler {
     }
 
     fn next(&mut self) -> Result<Option<Request>, SampleError> {
-        // What was found is followed before more is drawn, so that little waits.
+        // All is drawn before anything is followed: a search for few keys costs as much as one for many.
+        if let Some(table) = self.draws.pop() {
+            return Ok(Some(Request::Draw { table, rows: self.plan[table].0, seed: self.seed }));
+        }
         while let Some((want, queue)) = self.waiting.iter_mut().next() {
             let keys = queue.pop(self.bounds.batch)?;
             if keys.is_empty() {
@@ -209,8 +212,7 @@ impl Sampler {
                 }
             }));
         }
-        let drawn = self.draws.pop();
-        Ok(drawn.map(|table| Request::Draw { table, rows: self.plan[table].0, seed: self.seed }))
+        Ok(None)
     }
 
     /// Takes rows that were fetched for a request, and gives those that are new, each once.
@@ -401,7 +403,9 @@ fn hashed<'f>(secret: &[u8; 32], fields: impl Iterator<Item = Option<&'f [u8]>>)
 }
 
 fn refers(reference: &Reference, row: &Row) -> bool {
-    reference.when.as_ref().is_none_or(|(field, text)| row[*field].as_deref() == Some(text.as_bytes()))
+    // A padded type's values come with what they are padded with.
+    let is = |value: &[u8], text: &str| value.trim_ascii_end() == text.trim_ascii_end().as_bytes();
+    reference.when.as_ref().is_none_or(|(field, text)| row[*field].as_deref().is_some_and(|value| is(value, text)))
 }
 
 /// None where a field is NULL.

@@ -7,7 +7,7 @@ use super::facts::fields;
 use super::{Source, told};
 use crate::engine::capture::{
     CUT, ForeignKey, Kind, Part, Planned, Rows, TableName, Wanted, Whole, WholeColumn, WholePart, integer, is_number,
-    threshold,
+    lengths, threshold,
 };
 use crate::engine::reading::ReadError;
 use crate::scenario::rules;
@@ -65,12 +65,9 @@ impl Source {
             true => format!("LEFT({}, {CUT})", told(&column.name, column.kind)),
             false => told(&column.name, column.kind),
         };
-        let length = |column: &WholeColumn| match column.is_long() {
-            true => format!("CHAR_LENGTH({})", told(&column.name, column.kind)),
-            false => "NULL".to_owned(),
-        };
+        let length = |at: usize| format!("CHAR_LENGTH({})", told_at(whole, at));
         let mut fields: Vec<String> = whole.columns.iter().enumerate().map(value).collect();
-        fields.extend(whole.columns.iter().map(length));
+        fields.extend(lengths(&whole.columns).into_iter().map(length));
         let condition = part.condition.as_ref().map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
         let sql = format!("SELECT {} FROM {}{condition}", fields.join(", "), quote(&whole.name.name));
         self.queried(session, format!("a survey of {}", whole.name.name), sql)
@@ -255,10 +252,15 @@ fn value(text: &[u8], kind: Kind) -> Option<String> {
     }
 }
 
+/// Days and months may be zero.
 fn is_moment(text: &str) -> bool {
-    text.starts_with("0000-00-00")
-        || text.parse::<jiff::civil::Date>().is_ok()
-        || text.parse::<jiff::civil::DateTime>().is_ok()
+    let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<u8>().ok();
+    let is_date = text.get(..4).is_some_and(|year| year.bytes().all(|byte| byte.is_ascii_digit()))
+        && text.get(4..5) == Some("-")
+        && text.get(7..8) == Some("-")
+        && number(5..7).is_some_and(|month| month <= 12)
+        && number(8..10).is_some_and(|day| day <= 31);
+    is_date && (text.len() == 10 || text.get(11..).is_some_and(|time| time.parse::<jiff::civil::Time>().is_ok()))
 }
 
 #[cfg(test)]
@@ -288,7 +290,11 @@ mod tests {
         check(&[0], &[&["7"], &["x"], &["18446744073709551615"]], "`id` IN (7, 18446744073709551615)");
         check(&[0], &[&["x"]], "FALSE");
         check(&[0, 1], &[&["7", "it's"], &["8", ""]], "(`id`, `code`) IN ((7, 'it''s'), (8, ''))");
-        check(&[2], &[&["2024-01-01"], &["soon"], &["0000-00-00"]], "`at` IN ('2024-01-01', '0000-00-00')");
+        check(
+            &[2],
+            &[&["2024-01-01"], &["soon"], &["2024-13-01"], &["2024-00-15"]],
+            "`at` IN ('2024-01-01', '2024-00-15')",
+        );
         check(&[3], &[&["C0FFEE"], &["C0F"]], "`hash` IN (X'C0FFEE')");
     }
 }

@@ -11,19 +11,21 @@ use super::facts::kind;
 use super::{Source, query_failed};
 use crate::engine::capture::{
     CUT, ForeignKey, Kind, Part, Planned, Rows, TableName, Wanted, Whole, WholeColumn, WholePart, integer, is_number,
-    threshold,
+    lengths, threshold,
 };
 use crate::engine::reading::ReadError;
 use crate::scenario::rules;
 
 /// Tables that can be planned, each with its partitions' root, and how many partitions that has in all.
 const TABLES: &str = "
+    WITH roots AS (SELECT DISTINCT pg_partition_root(oid)::oid AS oid FROM pg_class WHERE relispartition AND relkind = 'r'),
+         counted AS (SELECT oid, (SELECT count(*) FROM pg_partition_tree(roots.oid) WHERE isleaf) AS leaves FROM roots)
     SELECT c.oid::text, n.nspname::text, c.relname::text, r.oid::text, rn.nspname::text, r.relname::text,
-           has_schema_privilege(rn.oid, 'USAGE') AND has_table_privilege(r.oid, 'SELECT'),
-           CASE WHEN c.relispartition THEN (SELECT count(*) FROM pg_partition_tree(r.oid) WHERE isleaf) ELSE 1 END
+           has_schema_privilege(rn.oid, 'USAGE') AND has_table_privilege(r.oid, 'SELECT'), coalesce(counted.leaves, 1)
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
       JOIN pg_class r ON r.oid = coalesce(CASE WHEN c.relispartition THEN pg_partition_root(c.oid)::oid END, c.oid)
       JOIN pg_namespace rn ON rn.oid = r.relnamespace
+      LEFT JOIN counted ON c.relispartition AND counted.oid = r.oid
      WHERE c.relkind = 'r' AND c.relpersistence <> 't'";
 
 /// With the types that domains rest on.
@@ -58,7 +60,10 @@ const FOREIGN_KEYS: &str = "
            ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY c(attnum, at)
                    JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = c.attnum ORDER BY c.at),
            ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY c(attnum, at)
-                   JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = c.attnum ORDER BY c.at)
+                   JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = c.attnum ORDER BY c.at),
+           coalesce(pg_partition_root(k.conrelid)::oid, k.conrelid)::text,
+           coalesce(pg_partition_root(k.confrelid)::oid, k.confrelid)::text,
+           coalesce((to_jsonb(k) ->> 'conperiod')::boolean, false)
       FROM pg_constraint k WHERE k.contype = 'f' AND k.conparentid = 0 ORDER BY k.oid";
 
 /// What a whole table's rows are found by in the catalogs.
@@ -97,9 +102,14 @@ impl Source {
         let mut foreign_keys = Vec::new();
         for row in self.first().rows("foreign keys", FOREIGN_KEYS).await? {
             let (from, to): (String, String) = (row.get(0), row.get(1));
-            let (from_columns, to_columns): (Vec<String>, Vec<String>) = (row.get(2), row.get(3));
-            for (from, of) in meant(&known, &from) {
-                for (to, to_whole) in meant(&known, &to) {
+            let (mut from_columns, mut to_columns): (Vec<String>, Vec<String>) = (row.get(2), row.get(3));
+            if row.get(6) {
+                // Of a key with a period (from 18 on), the last is within those of several rows: all rows of the rest are taken.
+                from_columns.pop();
+                to_columns.pop();
+            }
+            for (from, of) in meant(&known, &from, row.get(4)) {
+                for (to, to_whole) in meant(&known, &to, row.get(5)) {
                     let both = places(of, &from_columns).zip(places(to_whole, &to_columns));
                     let Some((from_columns, to_columns)) = both else { continue };
                     foreign_keys.push(ForeignKey { from, from_columns, to, to_columns });
@@ -139,12 +149,9 @@ impl Source {
             true => format!("left({}::text, {CUT})", quote(&column.name)),
             false => quote(&column.name),
         };
-        let length = |column: &WholeColumn| match column.is_long() {
-            true => format!("char_length({}::text)", quote(&column.name)),
-            false => "NULL".to_owned(),
-        };
+        let length = |at: usize| format!("char_length({}::text)", quote(&whole.columns[at].name));
         let mut fields: Vec<String> = whole.columns.iter().enumerate().map(value).collect();
-        fields.extend(whole.columns.iter().map(length));
+        fields.extend(lengths(&whole.columns).into_iter().map(length));
         fields.extend(["tableoid".to_owned(), "ctid".to_owned()]);
         let condition = table.condition.as_ref().or(part.condition.as_ref());
         let condition = condition.map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
@@ -210,9 +217,9 @@ fn known(rows: &[Row], planned: &[Planned]) -> Vec<Known> {
     found
 }
 
-/// The table itself, or the partitions that stand by themselves.
-fn meant<'k>(known: &'k [Known], oid: &'k str) -> impl Iterator<Item = (usize, &'k Whole)> {
-    let is_meant = move |known: &Known| known.oid == oid || known.root == oid;
+/// The table itself; the whole that it is a partition of; or the partitions of it that stand by themselves.
+fn meant<'k>(known: &'k [Known], oid: &'k str, root: &'k str) -> impl Iterator<Item = (usize, &'k Whole)> {
+    let is_meant = move |known: &Known| known.oid == oid || known.oid == root || known.root == oid;
     known.iter().enumerate().filter(move |(_, known)| is_meant(known)).map(|(at, known)| (at, &known.whole))
 }
 
@@ -260,7 +267,10 @@ fn select(whole: &Whole, own: Option<&str>, wanted: &Wanted<'_>) -> String {
             let found = format!("FROM {from}{}", filtered(&conditions));
             let Some(most) = most else { return format!("SELECT {fields} {found}") };
             let of = |fields: &[usize]| fields.iter().map(|at| field_of(whole, *at)).collect::<Vec<_>>().join(", ");
-            let number = format!("row_number() OVER (PARTITION BY {} ORDER BY {})", of(columns), of(&whole.key));
+            // Where a row lies is not the same elsewhere.
+            let has_key = whole.key.iter().all(|at| *at < whole.columns.len());
+            let order = if has_key { of(&whole.key) } else { format!("{}, {}", chance(whole, 0), of(&whole.key)) };
+            let number = format!("row_number() OVER (PARTITION BY {} ORDER BY {order})", of(columns));
             let names: Vec<String> = (0..whole.columns.len() + 2).map(|at| format!("c{at}")).collect();
             let names = names.join(", ");
             format!("SELECT {names} FROM (SELECT {fields}, {number} {found}) AS f({names}, n) WHERE n <= {most}")
@@ -293,8 +303,19 @@ fn field_of(whole: &Whole, at: usize) -> String {
 /// That the fields are one of the keys.
 fn among(whole: &Whole, columns: &[usize], keys: &[Vec<Vec<u8>>]) -> String {
     let sides: Vec<Side> = columns.iter().map(|at| side(whole, *at)).collect();
+    // What a padded type pads its values with, another does not have.
+    let is_padded = |(text, side): (&Vec<u8>, &Side)| side.kind == Kind::Text && text.ends_with(b" ");
+    let bare = keys.iter().filter(|key| key.iter().zip(&sides).any(is_padded)).map(|key| {
+        let bare = |(text, side): (&Vec<u8>, &Side)| match is_padded((text, side)) {
+            true => String::from_utf8_lossy(text).trim_end_matches(' ').as_bytes().to_vec(),
+            false => text.clone(),
+        };
+        key.iter().zip(&sides).map(bare).collect::<Vec<_>>()
+    });
+    let bare: Vec<Vec<Vec<u8>>> = bare.collect();
     let keys: Vec<String> = keys
         .iter()
+        .chain(&bare)
         .filter_map(|key| {
             let values: Option<Vec<String>> = key.iter().zip(&sides).map(|(text, side)| side.value(text)).collect();
             values.map(|values| values.join(", "))
@@ -346,6 +367,7 @@ fn side(whole: &Whole, at: usize) -> Side {
         }
         Kind::Text => of(left, Kind::Text, &column.cast),
         Kind::Uuid => of(left, Kind::Uuid, "uuid"),
+        Kind::Date | Kind::Timestamp | Kind::Boolean | Kind::Binary => of(left, column.kind, &column.cast),
         _ => of(format!("{left}::text"), Kind::Text, "text"),
     }
 }
@@ -357,6 +379,15 @@ impl Side {
             Kind::Integer => integer(text).is_some(),
             Kind::Number => is_number(text),
             Kind::Uuid => text.len() == 36 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-'),
+            Kind::Date => text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok(),
+            Kind::Timestamp => {
+                text.strip_suffix("+00").unwrap_or(text).parse::<jiff::civil::DateTime>().is_ok() && text.len() >= 19
+            }
+            Kind::Boolean => matches!(text, "t" | "f"),
+            Kind::Binary => {
+                let digits = text.strip_prefix("\\x").filter(|digits| digits.len().is_multiple_of(2));
+                digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+            }
             _ => true,
         };
         fits.then(|| format!("{}::{}", literal(text), self.cast))
@@ -404,7 +435,8 @@ mod tests {
             "EXISTS (SELECT FROM (VALUES ('7'::int8, 'a'::public.citext), ('8'::int8, 'b'::public.citext)) AS k(k0, k1) \
              WHERE t.\"id\" = k.k0 AND t.\"code\" OPERATOR(public.=) k.k1)"
         );
-        check(&[2], &[&["2024-01-01"]], r#"t."at"::text IN ('2024-01-01'::text)"#);
+        check(&[2], &[&["2024-01-01"], &["soon"]], r#"t."at" IN ('2024-01-01'::pg_catalog.date)"#);
+        check(&[1], &[&["eu  "]], r#"t."code" IN ('eu  '::pg_catalog.varchar, 'eu'::pg_catalog.varchar)"#);
         check(&[3, 4], &[&["16400", "(0,1)"]], "(t.tableoid, t.ctid) IN (VALUES ('16400'::oid, '(0,1)'::tid))");
     }
 }
