@@ -15,24 +15,10 @@ pub struct Whole {
     pub columns: Vec<WholeColumn>,
     /// Fields that tell a row from all others. None where there is no such key, on MySQL and MariaDB alone: rows that are alike are then one.
     pub key: Vec<usize>,
-    /// The tables that hold its rows, one at least.
+    /// The tables that hold its rows, one at least; of several, the field after a row's columns says which.
     pub parts: Vec<WholePart>,
     /// It is read from its partitions' root.
     pub is_partitioned: bool,
-}
-
-impl Whole {
-    /// Where a row of it lies: the part's place in [`Whole::parts`].
-    pub fn part_of(&self, row: &[Option<Vec<u8>>]) -> Option<usize> {
-        match row.get(self.columns.len()) {
-            Some(mark) => {
-                let mark = mark.as_deref()?;
-                self.parts.iter().position(|part| part.mark.as_bytes() == mark)
-            }
-            // One table, and nothing that says which.
-            None => Some(0),
-        }
-    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
