@@ -151,7 +151,7 @@ impl Coverage {
         }
     }
 
-    /// Looks at one row of the survey: a field a column, a length a column, what else tells the row. `order` decides between rows.
+    /// Looks at one row of the survey: a field a column, the lengths of long ones, what else tells the row. `order` decides between rows.
     pub fn survey(&mut self, row: Fields<'_>, order: impl FnOnce(&Key) -> u64) {
         let count = self.columns.len();
         // What stands behind the columns stands behind their lengths here.
@@ -166,8 +166,8 @@ impl Coverage {
         self.rows += 1;
         let mut numbers = Vec::with_capacity(count);
         for (at, column) in self.columns.iter_mut().enumerate() {
-            let length =
-                row.get(count + at).and_then(|length| std::str::from_utf8(length.as_deref()?).ok()?.parse().ok());
+            let told = self.lengths.binary_search(&at).ok().and_then(|place| row.get(count + place)?.as_deref());
+            let length = told.and_then(|length| std::str::from_utf8(length).ok()?.parse().ok());
             numbers.push(column.look(row.get(at).and_then(Option::as_deref), length, &candidate));
         }
         self.pair(&numbers, &candidate);

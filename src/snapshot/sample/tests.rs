@@ -310,6 +310,7 @@ fn extremes_empty_texts_and_shapes_are_covered() {
     rows[77][1] = Some(Vec::new());
     rows[78][1] = Some(br#"{"b":[1,2]}"#.to_vec());
     rows[79][1] = None;
+    rows[81][1] = Some(br#"{"a":8111111111}"#.to_vec());
     rows[80][2] = Some(b"-12345678901234567890".to_vec());
     let columns = [("id", Kind::Integer), ("doc", Kind::Json), ("n", Kind::Integer)];
     let columns = columns.map(|(name, kind)| WholeColumn { name: name.into(), kind, cast: String::new() });
@@ -332,7 +333,7 @@ fn extremes_empty_texts_and_shapes_are_covered() {
             asked.push(String::from_utf8(key[0].clone()).unwrap());
         }
     }
-    for wanted in ["0", "499", "77", "78", "79", "80"] {
+    for wanted in ["0", "499", "77", "78", "79", "80", "81"] {
         assert!(asked.contains(&wanted.to_owned()), "{wanted} of {asked:?}");
     }
     assert!(asked.len() < 12, "{asked:?}");
